@@ -1,6 +1,7 @@
-// The one error type of mach. Operations that cannot go on (opening a model, parsing a file, admitting a request, a
-// failed expert read) throw mach::Error; expected outcomes are return values. The table below is the only place that
-// maps a code to an HTTP status, a process exit code and the `type` field of an OpenAI-style error object.
+// The one error type of mach. Operations that cannot go on (opening a model, parsing a file, admitting a
+// request, a failed expert read) throw mach::Error; expected outcomes are return values. The table below is
+// the only place that maps a code to an HTTP status, a process exit code and the `type` field of an
+// OpenAI-style error object.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,53 @@
+// An Engine is a loaded checkpoint, ready to run: weights, tokenizer, chat template and compute threads.
+// Immutable after open() apart from its caches. Embedders, the command-line tools and the server see engines
+// and sessions, never a tensor.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mach/session.h"
+
+namespace mach {
+
+struct EngineOptions {
+  bool exact = false;            // fp32 throughout, same result for any thread count and batch width
+  uint32_t threads = 0;          // 0: one per available core
+  std::string kernel_set;        // empty: the best this host runs; else a name from `mach doctor`
+  uint32_t context_length = 0;   // 0: min(what the model allows, 8192)
+  uint32_t prefill_chunk = 512;  // tokens per prompt pass
+};
+
+// What a loaded engine says about itself, for statistics and start-up lines.
+struct EngineInfo {
+  std::string model_path;
+  std::string model_type;
+  std::string quantisation;  // "affine 4-bit g64"
+  std::string kernel_set;
+  std::string numerics;  // "exact" or "fast"
+  uint32_t threads = 0;
+  uint32_t vocab_size = 0;
+  uint32_t context_length = 0;
+  uint64_t weight_bytes = 0;  // mapped or resident
+  double load_seconds = 0;
+  std::vector<TokenId> stop_ids;  // union of generation_config, config and tokenizer
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  // `model` is a checkpoint folder or a hub id present in the local cache.
+  // Throws Error{kNotFound, kUnsupported, kCorruptFile, kOutOfBudget}.
+  static std::unique_ptr<Engine> open(const std::string& model, const EngineOptions& options = {});
+
+  virtual const EngineInfo& info() const noexcept = 0;
+  virtual std::unique_ptr<Session> new_session() = 0;
+};
+
+}  // namespace mach

@@ -1,0 +1,50 @@
+// What one layer remembers of a sequence. There is one class per kind of memory (paged KV, sliding ring,
+// recurrent state, compressed entries); they answer the same questions, so prefix reuse, speculation and
+// saving to disk are written once, against this interface. The graph that owns a layer knows its concrete
+// class and appends through that. Single owner: the engine thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace mach {
+
+class StateWriter;  // model/state_io.h
+class StateReader;
+
+// A copy of a cache at one length. Opaque; restore() takes it only from a cache of the same class and shape.
+class LayerSnapshot {
+ public:
+  virtual ~LayerSnapshot() = default;
+  virtual uint64_t bytes() const noexcept = 0;  // memory that this snapshot keeps alive alone
+};
+
+class LayerCache {
+ public:
+  virtual ~LayerCache() = default;
+
+  // Tokens whose effect is in the cache.
+  virtual uint32_t length() const noexcept = 0;
+
+  // The smallest length that truncate() can go back to from here without a snapshot (length() when it cannot
+  // at all).
+  virtual uint32_t truncatable_to() const noexcept = 0;
+
+  // Forgets every token from position `length` on. Precondition: truncatable_to() <= length <=
+  // this->length().
+  virtual void truncate(uint32_t length) = 0;
+
+  virtual std::unique_ptr<LayerSnapshot> snapshot() const = 0;
+  virtual void restore(const LayerSnapshot& snapshot) = 0;
+
+  // Memory held now, shared blocks counted in full.
+  virtual uint64_t bytes() const noexcept = 0;
+
+  // Everything needed to continue from length(), in the versioned form of model/state_io.h. load() throws
+  // Error{kCorruptFile} when the bytes do not fit this cache's shape.
+  virtual void save(StateWriter& writer) const = 0;
+  virtual void load(StateReader& reader) = 0;
+};
+
+}  // namespace mach
