@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# clang-tidy at zero on the sources that changed: scripts/check-tidy.sh [BASE | --all]
+# Without BASE: what the last day of history (counted from the newest commit) changed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+base=${1:-}
+if [ -z "$base" ]; then
+  day_before=$(($(git log -1 --format=%ct) - 86400))
+  base=$(git rev-list -1 --before="$day_before" HEAD)
+fi
+if [ -z "$base" ] || [ "$base" = "--all" ]; then
+  files=$(git ls-files '*.cpp')
+else
+  files=$(git diff --name-only --diff-filter=d "$base" -- '*.cpp')
+fi
+# Files of another instruction set are not in this host's compilation database.
+files=$(printf '%s\n' "$files" | grep -v '^src/kernels/neon/' || true)
+[ -z "$files" ] && { echo "tidy: nothing changed"; exit 0; }
+cmake --preset tidy >/dev/null
+printf '%s\n' "$files" | xargs -P "$(nproc)" -n 4 clang-tidy -p build/tidy --quiet 2>/dev/null
+echo "tidy: ok"
