@@ -9,6 +9,8 @@ target_compile_features(mach_flags INTERFACE cxx_std_20)
 target_include_directories(mach_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 target_compile_options(mach_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
   -Wno-missing-field-initializers $<$<BOOL:${MACH_WERROR}>:-Werror>
+  # GCC 12 warns falsely about `"literal" + std::string` (GCC bug 105651).
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   # Results must not depend on whether the compiler fuses a*b+c: what is fused says so (std::fma, intrinsics).
   -ffp-contract=off)
 target_link_libraries(mach_flags INTERFACE Threads::Threads)

@@ -1,0 +1,7 @@
+#include "base/cpu_features.h"
+
+namespace mach {
+
+CpuFeatures probe_cpu_features() noexcept { return kNoFeatures; }
+
+}  // namespace mach

@@ -1,0 +1,46 @@
+#include "base/interrupt.h"
+
+#include <atomic>
+#include <string>
+
+#include "mach/error.h"
+
+namespace mach {
+namespace {
+
+// A signal handler has no context to be handed, so this flag is the one variable of the process.
+std::atomic<int> received_signal{0};
+std::atomic<bool> guard_exists{false};
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
+
+extern "C" void on_signal(int number) { received_signal.store(number, std::memory_order_relaxed); }
+
+}  // namespace
+
+InterruptGuard::InterruptGuard() {
+  if (guard_exists.exchange(true)) throw Error(ErrorCode::kInternal, "a second InterruptGuard was made");
+  received_signal.store(0, std::memory_order_relaxed);
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  // RESETHAND gives the second signal its old meaning, so that a stuck loop can still be ended.
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  ::sigemptyset(&action.sa_mask);
+  ::sigaction(SIGINT, &action, &old_int_);
+  ::sigaction(SIGTERM, &action, &old_term_);
+}
+
+InterruptGuard::~InterruptGuard() {
+  ::sigaction(SIGINT, &old_int_, nullptr);
+  ::sigaction(SIGTERM, &old_term_, nullptr);
+  guard_exists.store(false);
+}
+
+bool InterruptGuard::requested() noexcept { return received_signal.load(std::memory_order_relaxed) != 0; }
+
+int InterruptGuard::signal_number() noexcept { return received_signal.load(std::memory_order_relaxed); }
+
+void InterruptGuard::check(const char* what) {
+  if (requested()) throw Error(ErrorCode::kCancelled, std::string(what) + " was interrupted");
+}
+
+}  // namespace mach
