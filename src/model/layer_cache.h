@@ -2,6 +2,11 @@
 // recurrent state, compressed entries); they answer the same questions, so prefix reuse, speculation and
 // saving to disk are written once, against this interface. The graph that owns a layer knows its concrete
 // class and appends through that. Single owner: the engine thread.
+//
+// A forward pass is a transaction. The graph stages the effect of its new tokens in each layer (in the way of
+// the concrete class); when the whole pass has succeeded, commit() makes it part of the cache, otherwise
+// discard() forgets it and the cache is as it was. length(), truncate(), snapshot() and save() see committed
+// tokens only and are not called in between.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +29,9 @@ class LayerCache {
  public:
   virtual ~LayerCache() = default;
 
+  virtual void commit() noexcept = 0;
+  virtual void discard() noexcept = 0;
+
   // Tokens whose effect is in the cache.
   virtual uint32_t length() const noexcept = 0;
 
@@ -31,8 +39,8 @@ class LayerCache {
   // at all).
   virtual uint32_t truncatable_to() const noexcept = 0;
 
-  // Forgets every token from position `length` on. Precondition: truncatable_to() <= length <=
-  // this->length().
+  // Forgets every token from position `length` on. Precondition: length is 0 (always possible) or
+  // truncatable_to() <= length <= this->length().
   virtual void truncate(uint32_t length) = 0;
 
   virtual std::unique_ptr<LayerSnapshot> snapshot() const = 0;
@@ -42,7 +50,7 @@ class LayerCache {
   virtual uint64_t bytes() const noexcept = 0;
 
   // Everything needed to continue from length(), in the versioned form of model/state_io.h. load() throws
-  // Error{kCorruptFile} when the bytes do not fit this cache's shape.
+  // Error{kCorruptFile} when the bytes do not fit this cache's shape, and may then leave anything in it.
   virtual void save(StateWriter& writer) const = 0;
   virtual void load(StateReader& reader) = 0;
 };

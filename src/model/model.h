@@ -17,6 +17,7 @@
 
 #include "arch/model_config.h"
 #include "kernels/compute.h"
+#include "model/caches/kv_rows.h"
 #include "model/sequence_state.h"
 
 namespace mach {
@@ -34,8 +35,6 @@ struct SequenceStep {
   LogitsWanted logits = LogitsWanted::kLast;
 };
 
-enum class KvElement : uint8_t { kF32, kBF16 };
-
 struct ModelOptions {
   Numerics numerics = Numerics::kFast;
   // fp32 keeps golden tests tight; bf16 halves the memory. kF32 is used in exact mode whatever this says.
@@ -44,8 +43,9 @@ struct ModelOptions {
   uint32_t rollback_tokens = 32;
 };
 
-// Called after the embedding (index 0) and after layer i (index i + 1); rows are the tokens of the pass. For
-// debugging and golden tests.
+// Called after the embedding (index 0), after layer i (index i + 1), and with the head's input, i.e. after the
+// final norm (index layers + 1). Rows are the tokens of the pass; those whose logits are wanted for the last.
+// Set on the Workspace. For debugging and golden tests.
 using HiddenObserver = std::function<void(uint32_t index, std::span<const float> hidden, uint32_t tokens)>;
 
 class Model {

@@ -25,7 +25,11 @@ class SequenceState {
 
   uint32_t length() const noexcept;
 
-  // See LayerCache: the largest of the layers' bounds.
+  // End of a pass, see LayerCache.
+  void commit() noexcept;
+  void discard() noexcept;
+
+  // See LayerCache: the largest of the layers' bounds. Length 0 can always be reached.
   uint32_t truncatable_to() const noexcept;
   void truncate(uint32_t length);
 
@@ -34,7 +38,8 @@ class SequenceState {
 
   uint64_t bytes() const noexcept;
 
-  // A self-describing blob that load() of a state of the same model accepts, at any later time.
+  // A self-describing blob that load() of a state of the same model accepts, at any later time. A load() that
+  // throws (Error{kCorruptFile}) leaves the state empty.
   void save(StateWriter& writer) const;
   void load(StateReader& reader);
 

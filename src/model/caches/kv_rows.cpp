@@ -1,0 +1,80 @@
+#include "model/caches/kv_rows.h"
+
+#include <cstring>
+
+#include "base/half.h"
+#include "model/state_io.h"
+
+namespace mach {
+namespace {
+
+void store_row(std::byte* out, std::span<const float> values, KvElement element) noexcept {
+  if (element == KvElement::kF32) {
+    std::memcpy(out, values.data(), values.size_bytes());
+    return;
+  }
+  auto* half = reinterpret_cast<uint16_t*>(out);
+  for (size_t i = 0; i < values.size(); ++i) half[i] = f32_to_bf16(values[i]);
+}
+
+}  // namespace
+
+KvRows::KvRows(const KvShape& shape, uint32_t tokens)
+    : shape_(shape), tokens_(tokens), memory_(shape.token_bytes() * tokens) {}
+
+void KvRows::write(uint32_t slot, std::span<const float> k, std::span<const float> v) noexcept {
+  for (uint32_t h = 0; h < shape_.kv_heads; ++h) {
+    const size_t first = size_t{h} * shape_.head_dim;
+    store_row(memory_.data() + offset(0, h, slot), k.subspan(first, shape_.head_dim), shape_.element);
+    store_row(memory_.data() + offset(1, h, slot), v.subspan(first, shape_.head_dim), shape_.element);
+  }
+}
+
+void KvRows::copy_from(const KvRows& source, uint32_t source_slot, uint32_t slot, uint32_t count) noexcept {
+  if (count == 0) return;
+  for (uint32_t plane = 0; plane < 2; ++plane) {
+    for (uint32_t h = 0; h < shape_.kv_heads; ++h) {
+      std::memcpy(memory_.data() + offset(plane, h, slot),
+                  source.memory_.data() + source.offset(plane, h, source_slot), count * shape_.head_bytes());
+    }
+  }
+}
+
+KvRun KvRows::run(uint32_t slot, uint32_t count, uint32_t position) const noexcept {
+  return {.begin = position,
+          .count = count,
+          .head_stride = tokens_,
+          .k = memory_.data() + offset(0, 0, slot),
+          .v = memory_.data() + offset(1, 0, slot)};
+}
+
+void KvRows::save(StateWriter& writer, uint32_t slot, uint32_t count) const {
+  for (uint32_t plane = 0; plane < 2; ++plane) {
+    for (uint32_t h = 0; h < shape_.kv_heads; ++h) {
+      writer.bytes({memory_.data() + offset(plane, h, slot), count * shape_.head_bytes()});
+    }
+  }
+}
+
+void KvRows::load(StateReader& reader, uint32_t slot, uint32_t count) {
+  for (uint32_t plane = 0; plane < 2; ++plane) {
+    for (uint32_t h = 0; h < shape_.kv_heads; ++h) {
+      const auto bytes = reader.bytes(count * shape_.head_bytes(), "keys and values");
+      if (!bytes.empty()) std::memcpy(memory_.data() + offset(plane, h, slot), bytes.data(), bytes.size());
+    }
+  }
+}
+
+void save_shape(StateWriter& writer, const KvShape& shape) {
+  writer.number(shape.kv_heads);
+  writer.number(shape.head_dim);
+  writer.number(static_cast<uint64_t>(shape.element));
+}
+
+void check_shape(StateReader& reader, const KvShape& shape) {
+  reader.expect(shape.kv_heads, "KV heads");
+  reader.expect(shape.head_dim, "head dimension");
+  reader.expect(static_cast<uint64_t>(shape.element), "KV element type");
+}
+
+}  // namespace mach

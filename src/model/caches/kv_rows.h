@@ -1,0 +1,77 @@
+// Keys and values of some tokens of one layer, and how attention reads them. KvRows is the storage that every
+// KV cache is made of (a block of a paged cache, a ring, the rows of a pass not yet committed, a snapshot); a
+// KvRun is a view of consecutive positions in it. Elements are fp32 or bf16, laid out
+//   K [kv_heads][tokens][head_dim], then V the same,
+// so that one head's keys are contiguous. Writes to different slots may run on different threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/aligned_buffer.h"
+
+namespace mach {
+
+class StateWriter;
+class StateReader;
+
+enum class KvElement : uint8_t { kF32, kBF16 };
+
+struct KvShape {
+  uint32_t kv_heads = 0;
+  uint32_t head_dim = 0;
+  KvElement element = KvElement::kF32;
+
+  size_t element_bytes() const noexcept { return element == KvElement::kF32 ? 4 : 2; }
+  size_t head_bytes() const noexcept { return head_dim * element_bytes(); }  // K or V, one token, one head
+  size_t token_bytes() const noexcept { return 2 * kv_heads * head_bytes(); }
+  bool operator==(const KvShape&) const = default;
+};
+
+// The keys and values of positions [begin, begin + count). Row i of head h starts head_dim elements times
+// (h * head_stride + i) behind `k` and `v`.
+struct KvRun {
+  uint32_t begin = 0;
+  uint32_t count = 0;
+  uint32_t head_stride = 0;  // rows
+  const std::byte* k = nullptr;
+  const std::byte* v = nullptr;
+};
+
+class KvRows {
+ public:
+  KvRows() noexcept = default;
+  // Contents are undefined until written. Throws Error{kOutOfBudget}.
+  KvRows(const KvShape& shape, uint32_t tokens);
+
+  uint32_t tokens() const noexcept { return tokens_; }
+  uint64_t bytes() const noexcept { return memory_.size(); }
+
+  // k, v [kv_heads * head_dim] fp32, head-major.
+  void write(uint32_t slot, std::span<const float> k, std::span<const float> v) noexcept;
+
+  // Copies `count` rows of every head. Same shape; the ranges do not overlap.
+  void copy_from(const KvRows& source, uint32_t source_slot, uint32_t slot, uint32_t count) noexcept;
+
+  KvRun run(uint32_t slot, uint32_t count, uint32_t position) const noexcept;
+
+  void save(StateWriter& writer, uint32_t slot, uint32_t count) const;
+  void load(StateReader& reader, uint32_t slot, uint32_t count);
+
+ private:
+  // plane 0 is K, 1 is V.
+  size_t offset(uint32_t plane, uint32_t head, uint32_t slot) const noexcept {
+    return ((size_t{plane} * shape_.kv_heads + head) * tokens_ + slot) * shape_.head_bytes();
+  }
+
+  KvShape shape_;
+  uint32_t tokens_ = 0;
+  AlignedBuffer memory_;
+};
+
+void save_shape(StateWriter& writer, const KvShape& shape);
+// Throws Error{kCorruptFile} unless the saved shape equals `shape`.
+void check_shape(StateReader& reader, const KvShape& shape);
+
+}  // namespace mach
