@@ -1,0 +1,50 @@
+// The input of one or several products: `count` rows of `dim` floats (each row is a column of the product, usually a
+// token), prepared once however many matrices use it. In fast mode the int8 form is made when the first product needs it:
+// values per group of 32 with an fp32 scale, and the sums of every group that affine and FP4 kernels need.
+//
+// An Activations object is meant to be kept and assigned again: its buffers only grow. Single owner; int8() fills a cache
+// and therefore counts as a write. The floats are not copied: they must stay unchanged while products use the object.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "kernels/compute.h"
+
+namespace mach {
+
+class Activations {
+ public:
+  Activations() = default;
+  Activations(const float* x, uint32_t count, uint32_t dim) { assign(x, count, dim); }
+
+  // Views rows at x + i * stride (stride in floats; 0 = dim). Drops the int8 form of what was assigned before: call it
+  // again whenever the floats have changed, also at the same address.
+  void assign(const float* x, uint32_t count, uint32_t dim, size_t stride = 0) noexcept;
+
+  uint32_t count() const noexcept { return count_; }
+  uint32_t dim() const noexcept { return dim_; }
+  const float* row(uint32_t i) const noexcept { return x_ + i * stride_; }
+
+  // The int8 form with sums per `sum_group` inputs (16, 32, 64 or 128), quantised on the first call after assign(); many
+  // rows are shared out to the pool, so not from inside a parallel region.
+  kernel::Int8View int8(Compute& compute, uint32_t sum_group) const;
+
+ private:
+  void quantize(Compute& compute) const;
+  void quantize_row(const KernelSet& kernels, uint32_t i) const noexcept;
+
+  const float* x_ = nullptr;
+  uint32_t count_ = 0;
+  uint32_t dim_ = 0;
+  size_t stride_ = 0;
+
+  mutable bool quantized_ = false;
+  mutable AlignedBuffer values_;  // [count][dim rounded up to 64] int8
+  mutable AlignedBuffer scales_;  // [count][dim / 32, rounded up to even] fp32
+  mutable AlignedBuffer sums_;    // [count][sums per 16 | per 32 | per 64 | per 128] fp32
+};
+
+}  // namespace mach

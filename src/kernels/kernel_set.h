@@ -1,0 +1,56 @@
+// The dispatch table: one row of kernels per instruction set, best first. A set is chosen once at start, can be forced by
+// name, and is passed along by reference; there is no global choice. What each function computes: kernel_types.h.
+// Constant data, thread-safe.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "base/cpu_features.h"
+#include "kernels/kernel_types.h"
+
+namespace mach {
+
+struct KernelSet {
+  std::string_view name;
+  CpuFeatures required;
+
+  // Products (use multiply() of kernels/product.h, which splits the work and picks the kernel).
+  std::span<const kernel::FormatKernels> formats;
+  kernel::QuantizeInt8 quantize_int8;
+
+  // Rows of plain floats: products with f32, f16 and bf16 weights, and attention (keys are rows, queries columns).
+  kernel::DotRows dot_rows_f32, dot_rows_f16, dot_rows_bf16;
+  kernel::MixRows mix_rows_f32, mix_rows_f16, mix_rows_bf16;  // attention's weighted sum of value rows
+
+  kernel::RmsNorm rms_norm;
+  kernel::Scale scale;
+  kernel::Add add;
+  kernel::Multiply multiply;
+  kernel::Axpy axpy;
+  kernel::ScaleAxpy scale_axpy;
+  kernel::GatedActivation gated_activation;
+  kernel::SigmoidMultiply sigmoid_multiply;
+  kernel::Unary exp, silu;
+  kernel::SoftCap soft_cap;
+  kernel::Softmax softmax;
+  kernel::Rope rope_half_split, rope_interleaved;
+  kernel::ArgMax argmax;
+  kernel::FromHalf f32_from_bf16, f32_from_f16;
+  kernel::ToHalf bf16_from_f32, f16_from_f32;
+
+  // The kernels for a format; never null for one that check_format accepts.
+  const kernel::FormatKernels* find_format(const WeightFormat& format) const noexcept;
+
+  // sum of a[i] * b[i], in the order of dot_rows.
+  float dot(std::span<const float> a, std::span<const float> b) const noexcept;
+};
+
+// Compiled into this program, best first; the last is "scalar", which runs anywhere.
+std::span<const KernelSet* const> kernel_sets() noexcept;
+
+// The first set that `available` can run, or the one named `forced`. Throws Error{kUnsupported} for a name that does not
+// exist or needs features that are missing, saying which.
+const KernelSet& select_kernel_set(CpuFeatures available, std::string_view forced = "");
+
+}  // namespace mach

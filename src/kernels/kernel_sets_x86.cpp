@@ -1,0 +1,11 @@
+#include "kernels/kernel_set.h"
+#include "kernels/kernel_set_rows.h"
+
+namespace mach {
+
+std::span<const KernelSet* const> kernel_sets() noexcept {
+  static constexpr const KernelSet* kSets[] = {&kScalarSet};
+  return kSets;
+}
+
+}  // namespace mach

@@ -1,0 +1,132 @@
+// The kernels that every instruction set provides, as function types. What each computes is said here, how is in
+// kernels/scalar, which is the specification. Pointers and counts only, and nothing inline: the files that implement
+// these are compiled with instruction-set flags, and an inline function of theirs could be the copy the linker keeps.
+//
+// Common rules. Weight bytes (`std::byte*`) lie at any address; float arrays are aligned as floats. n is any count,
+// zero included. Inputs and outputs do not overlap unless a function says "in place". No kernel allocates or throws.
+//
+// Results are the same, bit for bit, on every instruction set, except int8_rows. Sums of n terms follow one order: lane i
+// of 16 takes elements i, i + 16, i + 32, ... with fused multiply-add (absent elements of the last step count as zeros);
+// then lanes are added pairwise: i with i + 8, then i + 4, i + 2, i + 1.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "quant/weight.h"
+
+namespace mach::kernel {
+
+// count rows at a fixed distance in bytes.
+struct Rows {
+  const std::byte* data;
+  uint64_t stride;
+  uint32_t count;
+};
+
+// y[c * y_stride + r] = sum over i < n of row_r[i] * x[c][i]. Rows hold f32, f16 or bf16. A result does not depend on
+// which other rows and columns are in the call.
+using DotRows = void (*)(Rows rows, uint32_t n, const float* const* x, uint32_t columns, float* y,
+                         size_t y_stride) noexcept;
+
+// y[c * y_stride + i] += sum over r of weights[c * weight_stride + r] * row_r[i], i < n; fused, in increasing r, starting
+// from y's value. So a long sum may be split over several calls.
+using MixRows = void (*)(Rows rows, uint32_t n, const float* weights, size_t weight_stride, uint32_t columns,
+                         float* y, size_t y_stride) noexcept;
+
+// out [cols]: row `row` of `weight` as fp32, exactly as decode_row (quant/decode.h).
+using DecodeRow = void (*)(const WeightMatrix& weight, uint32_t row, float* out) noexcept;
+
+// Activations quantised per group of 32: x ~ scale * value. Row i begins at i * stride of each array; strides count
+// elements. `values` is zero from `dim` up to the next multiple of 64, `scales` from there to the next even number.
+struct Int8View {
+  const int8_t* values;
+  const float* scales;  // one per 32 values
+  const float*
+      sums;  // sum of scale * value over each group of the weight format (32 where the codec has no bias)
+  size_t value_stride, scale_stride, sum_stride;
+};
+
+// The product with int8 activations: y[i * y_stride + r] = w row r . x row columns[i] for r in [row_begin, row_end);
+// columns null = 0, 1, ... Integer sums per group are exact; fp32 rounding may differ between instruction sets, but a
+// result does not depend on which other rows and columns are in the call. scratch: int8_scratch_bytes(cols), 64-aligned.
+struct Int8Job {
+  const WeightMatrix* weight;
+  uint32_t row_begin, row_end;
+  Int8View x;
+  const uint32_t* columns;
+  uint32_t column_count;
+  float* y;
+  size_t y_stride;
+  std::byte* scratch;
+};
+using Int8Rows = void (*)(const Int8Job& job) noexcept;
+
+// Rows of codes that int8_rows unpacks at a time, and the scratch it needs for them: codes as bytes, and scales.
+inline constexpr uint32_t kInt8RowTile = 8;
+constexpr size_t int8_scratch_bytes(uint32_t cols) noexcept {
+  const size_t padded = (size_t{cols} + 127) / 128 * 128;
+  return kInt8RowTile * (padded + 4 * (padded / 16) * sizeof(float));
+}
+
+// The group over which int8_rows wants sums of the activations.
+constexpr uint32_t sum_group(const WeightFormat& format) noexcept { return format.group; }
+
+// One row of activations: values [n rounded up to 64], scales [n / 32 rounded up, then to even]. Per group of 32:
+// amax = largest magnitude; scale = amax / 127, value = round to nearest even of x * (127 / amax). A group whose amax is
+// below 1e-30 becomes zeros; one with a NaN or an infinity gets scale NaN, so that it shows in the result.
+using QuantizeInt8 = void (*)(const float* x, uint32_t n, int8_t* values, float* scales) noexcept;
+
+// y = x * (1 / sqrt(sum(x * x) / n + eps)), then * w where w is not null. In place allowed (y == x).
+using RmsNorm = void (*)(const float* x, const float* w, float eps, uint32_t n, float* y) noexcept;
+
+using Scale = void (*)(float a, uint32_t n, float* y) noexcept;                 // y = a * y
+using Add = void (*)(const float* x, uint32_t n, float* y) noexcept;            // y = y + x
+using Multiply = void (*)(const float* x, uint32_t n, float* y) noexcept;       // y = y * x
+using Axpy = void (*)(float a, const float* x, uint32_t n, float* y) noexcept;  // y = fma(a, x, y)
+using ScaleAxpy = void (*)(float b, float a, const float* x, uint32_t n,
+                           float* y) noexcept;  // y = fma(a, x, b * y)
+
+// Gated activations: y = act(gate, up). In place allowed (y == gate or y == up).
+enum class Gate : uint8_t {
+  kSilu,         // g * sigmoid(g) * u
+  kGeluTanh,     // gelu_tanh(g) * u
+  kSiluLimited,  // g' = min(g, limit), u' = clamp(u, -limit, limit): g' * sigmoid(g') * u'
+  kSwigluOai,    // the same g', u': (u' + 1) * g' * sigmoid(alpha * g')
+};
+struct GateParameters {
+  Gate gate;
+  float limit;  // kSiluLimited, kSwigluOai
+  float alpha;  // kSwigluOai
+};
+using GatedActivation = void (*)(const GateParameters& parameters, const float* g, const float* u, uint32_t n,
+                                 float* y) noexcept;
+
+using SigmoidMultiply = void (*)(const float* x, uint32_t n, float* y) noexcept;  // y = y * sigmoid(x)
+using Unary = void (*)(uint32_t n, float* y) noexcept;                            // in place
+using SoftCap = void (*)(float cap, uint32_t n, float* y) noexcept;               // y = cap * tanh(y / cap)
+
+// In place: y = exp(y - m) / (sum exp(y - m) + exp(*sink - m)), m the largest of y and *sink. sink may be null (no such
+// term). -infinity masks an element; if everything is masked the result is zeros.
+using Softmax = void (*)(const float* sink, uint32_t n, float* y) noexcept;
+
+// Rotates `pairs` pairs in place: (a, b) -> (a cos - b sin, b cos + a sin). Half split: a = y[i], b = y[i + pairs];
+// interleaved: a = y[2i], b = y[2i + 1]. Each result is fma of one product with the rounded other.
+using Rope = void (*)(const float* cos, const float* sin, uint32_t pairs, float* y) noexcept;
+
+// Index of the largest element, the first of equals; NaN never wins. n > 0; 0 where all are NaN.
+using ArgMax = uint32_t (*)(const float* x, uint32_t n) noexcept;
+
+// 16-bit floats lie at any address. Rounding is to nearest even, as in base/half.h.
+using FromHalf = void (*)(const std::byte* x, uint32_t n, float* y) noexcept;
+using ToHalf = void (*)(const float* x, uint32_t n, std::byte* y) noexcept;
+
+// How one instruction set computes with one weight format. `int8_rows` null: the codec is always computed in fp32.
+struct FormatKernels {
+  CodecId codec;
+  uint8_t bits;
+  DecodeRow decode;
+  Int8Rows int8_rows;
+};
+
+}  // namespace mach::kernel

@@ -1,0 +1,91 @@
+// Quantised activations and the products of integer codes with them.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "kernels/scalar/scalar_kernels.h"
+#include "quant/codec.h"
+#include "quant/decode.h"
+#include "quant/small_floats.h"
+
+namespace mach::scalar {
+namespace {
+
+constexpr uint32_t kGroup = 32;
+constexpr float kNegligible = 1e-30F;
+
+uint32_t magnitude_bits(float x) noexcept { return std::bit_cast<uint32_t>(x) & 0x7fffffffU; }
+
+}  // namespace
+
+void quantize_int8(const float* x, uint32_t n, int8_t* values, float* scales) noexcept {
+  const uint32_t padded = (n + 63) / 64 * 64;
+  for (uint32_t begin = 0; begin < padded; begin += kGroup) {
+    const uint32_t end = std::min(n, begin + kGroup);
+    uint32_t largest = 0;  // compared as bits, so that NaN counts as larger than everything
+    for (uint32_t i = begin; i < end; ++i) largest = std::max(largest, magnitude_bits(x[i]));
+    const auto amax = std::bit_cast<float>(largest);
+    const bool finite = largest < 0x7f800000U;
+    float& scale = scales[begin / kGroup];
+    std::fill(values + begin, values + begin + kGroup, int8_t{0});
+    if (!finite || amax < kNegligible) {
+      scale = finite ? 0.0F : std::numeric_limits<float>::quiet_NaN();
+      continue;
+    }
+    scale = amax / 127.0F;
+    const float inverse = 127.0F / amax;
+    for (uint32_t i = begin; i < end; ++i) values[i] = static_cast<int8_t>(std::nearbyint(x[i] * inverse));
+  }
+}
+
+namespace {
+
+// FP4 codes as integers: twice the value. The scale is halved to match.
+int32_t integer_code(CodecId codec, uint32_t code) noexcept {
+  return codec == CodecId::kAffine ? static_cast<int32_t>(code)
+                                   : static_cast<int32_t>(2.0F * e2m1_to_f32(code));
+}
+
+float int8_dot(const WeightMatrix& weight, uint32_t row, const int8_t* x, const float* x_scales,
+               const float* x_sums) noexcept {
+  const WeightFormat& format = weight.format;
+  const bool affine = format.codec == CodecId::kAffine;
+  const float unit = affine ? 1.0F : 0.5F;
+  float sum = 0.0F;
+  for (uint32_t begin = 0; begin < weight.cols;) {
+    const uint32_t end = std::min({weight.cols, begin + kGroup, begin + uint32_t{format.group}});
+    int32_t dot = 0;
+    for (uint32_t i = begin; i < end; ++i) {
+      dot += integer_code(format.codec, load_code(weight.codes.row(row), i, format.bits)) * x[i];
+    }
+    const float scale = unit * load_scale(format.scale, weight.scales.row(row), begin / format.group);
+    sum = std::fma(static_cast<float>(dot), scale * x_scales[begin / kGroup], sum);
+    begin = end;
+  }
+  if (affine) {
+    for (uint32_t g = 0; g < weight.cols / format.group; ++g) {
+      sum = std::fma(load_scale(format.scale, weight.biases.row(row), g), x_sums[g], sum);
+    }
+  }
+  return sum * weight.global_scale;
+}
+
+}  // namespace
+
+void int8_rows(const kernel::Int8Job& job) noexcept {
+  for (uint32_t r = job.row_begin; r < job.row_end; ++r) {
+    for (uint32_t i = 0; i < job.column_count; ++i) {
+      const size_t column = job.columns == nullptr ? i : job.columns[i];
+      job.y[i * job.y_stride + r] =
+          int8_dot(*job.weight, r, job.x.values + column * job.x.value_stride,
+                   job.x.scales + column * job.x.scale_stride, job.x.sums + column * job.x.sum_stride);
+    }
+  }
+}
+
+void decode_row(const WeightMatrix& weight, uint32_t row, float* out) noexcept {
+  mach::decode_row(weight, row, {out, weight.cols});
+}
+
+}  // namespace mach::scalar
