@@ -10,7 +10,7 @@ namespace {
 constexpr uint32_t kSumGroups[] = {16, 32, 64, 128};
 
 uint32_t padded_dim(uint32_t dim) { return static_cast<uint32_t>(round_up(dim, 64)); }
-uint32_t scales_of(uint32_t dim) { return padded_dim(dim) / 32; }
+uint32_t scales_of(uint32_t dim) { return static_cast<uint32_t>(round_up(dim, 512)) / 32; }
 uint32_t sums_of(uint32_t dim, uint32_t group) { return static_cast<uint32_t>(ceil_div(dim, group)); }
 
 // Where the sums per `group` begin in a row of sums; kSumGroups' last element + 1 gives the length of the row.
@@ -70,6 +70,7 @@ void Activations::quantize_row(const KernelSet& kernels, uint32_t i) const noexc
   float* scales = scales_.as<float>().data() + size_t{i} * scales_of(dim_);
   float* sums = sums_.as<float>().data() + size_t{i} * sums_length(dim_);
   kernels.quantize_int8(row(i), dim_, values, scales);
+  std::fill(scales + padded_dim(dim_) / 32, scales + scales_of(dim_), 0.0F);
 
   const uint32_t sixteenths = sums_of(dim_, 16);
   for (uint32_t g = 0; g < sixteenths; ++g) {

@@ -17,27 +17,27 @@ struct KernelSet {
 
   // Products (use multiply() of kernels/product.h, which splits the work and picks the kernel).
   std::span<const kernel::FormatKernels> formats;
-  kernel::QuantizeInt8 quantize_int8;
+  kernel::QuantizeInt8* quantize_int8;
 
   // Rows of plain floats: products with f32, f16 and bf16 weights, and attention (keys are rows, queries columns).
-  kernel::DotRows dot_rows_f32, dot_rows_f16, dot_rows_bf16;
-  kernel::MixRows mix_rows_f32, mix_rows_f16, mix_rows_bf16;  // attention's weighted sum of value rows
+  kernel::DotRows *dot_rows_f32, *dot_rows_f16, *dot_rows_bf16;
+  kernel::MixRows *mix_rows_f32, *mix_rows_f16, *mix_rows_bf16;  // attention's weighted sum of value rows
 
-  kernel::RmsNorm rms_norm;
-  kernel::Scale scale;
-  kernel::Add add;
-  kernel::Multiply multiply;
-  kernel::Axpy axpy;
-  kernel::ScaleAxpy scale_axpy;
-  kernel::GatedActivation gated_activation;
-  kernel::SigmoidMultiply sigmoid_multiply;
-  kernel::Unary exp, silu;
-  kernel::SoftCap soft_cap;
-  kernel::Softmax softmax;
-  kernel::Rope rope_half_split, rope_interleaved;
-  kernel::ArgMax argmax;
-  kernel::FromHalf f32_from_bf16, f32_from_f16;
-  kernel::ToHalf bf16_from_f32, f16_from_f32;
+  kernel::RmsNorm* rms_norm;
+  kernel::Scale* scale;
+  kernel::Add* add;
+  kernel::Multiply* multiply;
+  kernel::Axpy* axpy;
+  kernel::ScaleAxpy* scale_axpy;
+  kernel::GatedActivation* gated_activation;
+  kernel::SigmoidMultiply* sigmoid_multiply;
+  kernel::Unary *exp, *silu;
+  kernel::SoftCap* soft_cap;
+  kernel::Softmax* softmax;
+  kernel::Rope *rope_half_split, *rope_interleaved;
+  kernel::ArgMax* argmax;
+  kernel::FromHalf *f32_from_bf16, *f32_from_f16;
+  kernel::ToHalf *bf16_from_f32, *f16_from_f32;
 
   // The kernels for a format; never null for one that check_format accepts.
   const kernel::FormatKernels* find_format(const WeightFormat& format) const noexcept;
@@ -45,6 +45,13 @@ struct KernelSet {
   // sum of a[i] * b[i], in the order of dot_rows.
   float dot(std::span<const float> a, std::span<const float> b) const noexcept;
 };
+
+// The group over which int8_rows wants sums of the activations, and its scratch: unpacked codes, scales and biases.
+constexpr uint32_t int8_sum_group(const WeightFormat& format) noexcept { return format.group; }
+constexpr size_t int8_scratch_bytes(uint32_t cols) noexcept {
+  const size_t padded = (size_t{cols} + 511) / 512 * 512;
+  return kernel::kInt8RowTile * (padded + 2 * (padded / 16) * sizeof(float));
+}
 
 // Compiled into this program, best first; the last is "scalar", which runs anywhere.
 std::span<const KernelSet* const> kernel_sets() noexcept;

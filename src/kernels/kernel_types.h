@@ -1,4 +1,5 @@
-// The kernels that every instruction set provides, as function types. What each computes is said here, how is in
+// The kernels that every instruction set provides, as function types (so `RmsNorm rms_norm;` declares one and `RmsNorm*`
+// points to one). What each computes is said here, how is in
 // kernels/scalar, which is the specification. Pointers and counts only, and nothing inline: the files that implement
 // these are compiled with instruction-set flags, and an inline function of theirs could be the copy the linker keeps.
 //
@@ -26,19 +27,19 @@ struct Rows {
 
 // y[c * y_stride + r] = sum over i < n of row_r[i] * x[c][i]. Rows hold f32, f16 or bf16. A result does not depend on
 // which other rows and columns are in the call.
-using DotRows = void (*)(Rows rows, uint32_t n, const float* const* x, uint32_t columns, float* y,
-                         size_t y_stride) noexcept;
+using DotRows = void(Rows rows, uint32_t n, const float* const* x, uint32_t columns, float* y,
+                     size_t y_stride) noexcept;
 
 // y[c * y_stride + i] += sum over r of weights[c * weight_stride + r] * row_r[i], i < n; fused, in increasing r, starting
 // from y's value. So a long sum may be split over several calls.
-using MixRows = void (*)(Rows rows, uint32_t n, const float* weights, size_t weight_stride, uint32_t columns,
-                         float* y, size_t y_stride) noexcept;
+using MixRows = void(Rows rows, uint32_t n, const float* weights, size_t weight_stride, uint32_t columns,
+                     float* y, size_t y_stride) noexcept;
 
 // out [cols]: row `row` of `weight` as fp32, exactly as decode_row (quant/decode.h).
-using DecodeRow = void (*)(const WeightMatrix& weight, uint32_t row, float* out) noexcept;
+using DecodeRow = void(const WeightMatrix& weight, uint32_t row, float* out) noexcept;
 
 // Activations quantised per group of 32: x ~ scale * value. Row i begins at i * stride of each array; strides count
-// elements. `values` is zero from `dim` up to the next multiple of 64, `scales` from there to the next even number.
+// elements. Arrays are padded with zeros: values to a multiple of 64, scales to a multiple of 16 (512 values).
 struct Int8View {
   const int8_t* values;
   const float* scales;  // one per 32 values
@@ -60,32 +61,25 @@ struct Int8Job {
   size_t y_stride;
   std::byte* scratch;
 };
-using Int8Rows = void (*)(const Int8Job& job) noexcept;
+using Int8Rows = void(const Int8Job& job) noexcept;
 
-// Rows of codes that int8_rows unpacks at a time, and the scratch it needs for them: codes as bytes, and scales.
+// Rows of codes that int8_rows unpacks at a time; its scratch is sized by it.
 inline constexpr uint32_t kInt8RowTile = 8;
-constexpr size_t int8_scratch_bytes(uint32_t cols) noexcept {
-  const size_t padded = (size_t{cols} + 127) / 128 * 128;
-  return kInt8RowTile * (padded + 4 * (padded / 16) * sizeof(float));
-}
 
-// The group over which int8_rows wants sums of the activations.
-constexpr uint32_t sum_group(const WeightFormat& format) noexcept { return format.group; }
-
-// One row of activations: values [n rounded up to 64], scales [n / 32 rounded up, then to even]. Per group of 32:
+// One row of activations: values [n rounded up to 64], scales [that / 32]. Per group of 32:
 // amax = largest magnitude; scale = amax / 127, value = round to nearest even of x * (127 / amax). A group whose amax is
 // below 1e-30 becomes zeros; one with a NaN or an infinity gets scale NaN, so that it shows in the result.
-using QuantizeInt8 = void (*)(const float* x, uint32_t n, int8_t* values, float* scales) noexcept;
+using QuantizeInt8 = void(const float* x, uint32_t n, int8_t* values, float* scales) noexcept;
 
 // y = x * (1 / sqrt(sum(x * x) / n + eps)), then * w where w is not null. In place allowed (y == x).
-using RmsNorm = void (*)(const float* x, const float* w, float eps, uint32_t n, float* y) noexcept;
+using RmsNorm = void(const float* x, const float* w, float eps, uint32_t n, float* y) noexcept;
 
-using Scale = void (*)(float a, uint32_t n, float* y) noexcept;                 // y = a * y
-using Add = void (*)(const float* x, uint32_t n, float* y) noexcept;            // y = y + x
-using Multiply = void (*)(const float* x, uint32_t n, float* y) noexcept;       // y = y * x
-using Axpy = void (*)(float a, const float* x, uint32_t n, float* y) noexcept;  // y = fma(a, x, y)
-using ScaleAxpy = void (*)(float b, float a, const float* x, uint32_t n,
-                           float* y) noexcept;  // y = fma(a, x, b * y)
+using Scale = void(float a, uint32_t n, float* y) noexcept;                 // y = a * y
+using Add = void(const float* x, uint32_t n, float* y) noexcept;            // y = y + x
+using Multiply = void(const float* x, uint32_t n, float* y) noexcept;       // y = y * x
+using Axpy = void(float a, const float* x, uint32_t n, float* y) noexcept;  // y = fma(a, x, y)
+using ScaleAxpy = void(float b, float a, const float* x, uint32_t n,
+                       float* y) noexcept;  // y = fma(a, x, b * y)
 
 // Gated activations: y = act(gate, up). In place allowed (y == gate or y == up).
 enum class Gate : uint8_t {
@@ -99,34 +93,34 @@ struct GateParameters {
   float limit;  // kSiluLimited, kSwigluOai
   float alpha;  // kSwigluOai
 };
-using GatedActivation = void (*)(const GateParameters& parameters, const float* g, const float* u, uint32_t n,
-                                 float* y) noexcept;
+using GatedActivation = void(const GateParameters& parameters, const float* g, const float* u, uint32_t n,
+                             float* y) noexcept;
 
-using SigmoidMultiply = void (*)(const float* x, uint32_t n, float* y) noexcept;  // y = y * sigmoid(x)
-using Unary = void (*)(uint32_t n, float* y) noexcept;                            // in place
-using SoftCap = void (*)(float cap, uint32_t n, float* y) noexcept;               // y = cap * tanh(y / cap)
+using SigmoidMultiply = void(const float* x, uint32_t n, float* y) noexcept;  // y = y * sigmoid(x)
+using Unary = void(uint32_t n, float* y) noexcept;                            // in place
+using SoftCap = void(float cap, uint32_t n, float* y) noexcept;               // y = cap * tanh(y / cap)
 
 // In place: y = exp(y - m) / (sum exp(y - m) + exp(*sink - m)), m the largest of y and *sink. sink may be null (no such
 // term). -infinity masks an element; if everything is masked the result is zeros.
-using Softmax = void (*)(const float* sink, uint32_t n, float* y) noexcept;
+using Softmax = void(const float* sink, uint32_t n, float* y) noexcept;
 
 // Rotates `pairs` pairs in place: (a, b) -> (a cos - b sin, b cos + a sin). Half split: a = y[i], b = y[i + pairs];
 // interleaved: a = y[2i], b = y[2i + 1]. Each result is fma of one product with the rounded other.
-using Rope = void (*)(const float* cos, const float* sin, uint32_t pairs, float* y) noexcept;
+using Rope = void(const float* cos, const float* sin, uint32_t pairs, float* y) noexcept;
 
 // Index of the largest element, the first of equals; NaN never wins. n > 0; 0 where all are NaN.
-using ArgMax = uint32_t (*)(const float* x, uint32_t n) noexcept;
+using ArgMax = uint32_t(const float* x, uint32_t n) noexcept;
 
 // 16-bit floats lie at any address. Rounding is to nearest even, as in base/half.h.
-using FromHalf = void (*)(const std::byte* x, uint32_t n, float* y) noexcept;
-using ToHalf = void (*)(const float* x, uint32_t n, std::byte* y) noexcept;
+using FromHalf = void(const std::byte* x, uint32_t n, float* y) noexcept;
+using ToHalf = void(const float* x, uint32_t n, std::byte* y) noexcept;
 
 // How one instruction set computes with one weight format. `int8_rows` null: the codec is always computed in fp32.
 struct FormatKernels {
   CodecId codec;
   uint8_t bits;
-  DecodeRow decode;
-  Int8Rows int8_rows;
+  DecodeRow* decode;
+  Int8Rows* int8_rows;
 };
 
 }  // namespace mach::kernel

@@ -18,7 +18,7 @@ constexpr uint32_t kColumnTile = 64;  // columns passed to a kernel at once
 // How one product is computed; all that follows from its format and the numeric mode.
 struct Plan {
   const kernel::FormatKernels* format;
-  kernel::DotRows direct;  // not null: the codes are plain floats and need no decoding
+  kernel::DotRows* direct;  // not null: the codes are plain floats and need no decoding
   bool int8;
 };
 
@@ -26,7 +26,7 @@ Plan plan_of(const Compute& compute, const Product& product) {
   const WeightMatrix& weight = *product.weight;
   const kernel::FormatKernels* format = compute.kernels.find_format(weight.format);
   const bool fast = compute.numerics == Numerics::kFast && !product.force_exact;
-  kernel::DotRows direct = nullptr;
+  kernel::DotRows* direct = nullptr;
   if (weight.global_scale == 1.0F) {
     if (weight.format.codec == CodecId::kF32) direct = compute.kernels.dot_rows_f32;
     if (weight.format.codec == CodecId::kF16) direct = compute.kernels.dot_rows_f16;
@@ -67,7 +67,7 @@ size_t chunk_count(const Product& product) {
 }
 
 size_t scratch_bytes(const Product& product, const Plan& plan) {
-  if (plan.int8) return kernel::int8_scratch_bytes(product.weight->cols);
+  if (plan.int8) return int8_scratch_bytes(product.weight->cols);
   return plan.direct != nullptr ? 0 : size_t{kRowTile} * product.weight->cols * sizeof(float);
 }
 
@@ -77,11 +77,11 @@ void run_fp32(const Product& product, const Plan& plan, const KernelSet& kernels
   const WeightMatrix& weight = *product.weight;
   const uint32_t columns = product.column_count();
   // A single column reads each decoded row once: fewer rows at a time stay in the nearest cache.
-  const uint32_t tile = plan.direct != nullptr ? end - begin : columns == 1 ? kRowTile / 2 : kRowTile;
+  const uint32_t tile = columns > 1 ? kRowTile : plan.direct != nullptr ? end - begin : kRowTile / 2;
   for (uint32_t first = begin; first < end; first += tile) {
     const uint32_t count = std::min(tile, end - first);
     kernel::Rows rows{weight.codes.data + first * weight.codes.row_stride, weight.codes.row_stride, count};
-    kernel::DotRows dot = plan.direct;
+    kernel::DotRows* dot = plan.direct;
     if (dot == nullptr) {
       float* decoded = reinterpret_cast<float*>(scratch);
       for (uint32_t r = 0; r < count; ++r)
@@ -105,7 +105,7 @@ void run_int8(const Product& product, const Plan& plan, Compute& compute, uint32
   const kernel::Int8Job job{.weight = product.weight,
                             .row_begin = begin,
                             .row_end = end,
-                            .x = product.x->int8(compute, kernel::sum_group(product.weight->format)),
+                            .x = product.x->int8(compute, int8_sum_group(product.weight->format)),
                             .columns = product.columns.empty() ? nullptr : product.columns.data(),
                             .column_count = product.column_count(),
                             .y = product.y,
@@ -131,7 +131,7 @@ void multiply(Compute& compute, std::span<const Product> products) {
     check(compute, product);
     const Plan plan = plan_of(compute, product);
     if (plan.int8)
-      product.x->int8(compute, kernel::sum_group(product.weight->format));  // prepared before the region
+      product.x->int8(compute, int8_sum_group(product.weight->format));  // prepared before the region
     chunks += chunk_count(product);
     compute.chunk_ends.push_back(chunks);
     scratch = std::max(scratch, scratch_bytes(product, plan));

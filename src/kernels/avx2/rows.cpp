@@ -1,0 +1,163 @@
+// Dot products with rows and weighted sums of rows. Tiles keep 8 to 12 accumulators in registers: two fused
+// multiply-adds start per cycle and each takes four or five.
+#include "kernels/avx2/avx2_kernels.h"
+#include "kernels/avx2/simd.h"
+
+namespace mach::avx2 {
+namespace {
+
+// y[c * y_stride + r] for R rows and C columns.
+template <class Element, uint32_t R, uint32_t C>
+void dot_tile(const std::byte* rows, uint64_t stride, uint32_t n, const float* const* x, float* y,
+              size_t y_stride) noexcept {
+  __m256 low[R][C];
+  __m256 high[R][C];
+  for (uint32_t r = 0; r < R; ++r) {
+    for (uint32_t c = 0; c < C; ++c) low[r][c] = high[r][c] = _mm256_setzero_ps();
+  }
+  const auto step = [&](__m256(&sums)[R][C], const __m256(&w)[R], uint32_t c, __m256 column) {
+    for (uint32_t r = 0; r < R; ++r) sums[r][c] = _mm256_fmadd_ps(w[r], column, sums[r][c]);
+  };
+  uint32_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const std::byte* at = rows + i * Element::kBytes;
+    __m256 w[R];
+    for (uint32_t r = 0; r < R; ++r) w[r] = Element::load(at + r * stride);
+    for (uint32_t c = 0; c < C; ++c) step(low, w, c, _mm256_loadu_ps(x[c] + i));
+    for (uint32_t r = 0; r < R; ++r) w[r] = Element::load(at + r * stride + 8 * Element::kBytes);
+    for (uint32_t c = 0; c < C; ++c) step(high, w, c, _mm256_loadu_ps(x[c] + i + 8));
+  }
+  if (i < n) {
+    const uint32_t low_count = low_part(n - i);
+    const uint32_t high_count = high_part(n - i);
+    const std::byte* at = rows + i * Element::kBytes;
+    __m256 w[R];
+    for (uint32_t r = 0; r < R; ++r) w[r] = Element::load(at + r * stride, low_count);
+    for (uint32_t c = 0; c < C; ++c) step(low, w, c, load_part(x[c] + i, low_count));
+    for (uint32_t r = 0; r < R; ++r) w[r] = Element::load(at + r * stride + 8 * Element::kBytes, high_count);
+    for (uint32_t c = 0; c < C; ++c) step(high, w, c, load_part(x[c] + i + 8, high_count));
+  }
+  for (uint32_t r = 0; r < R; ++r) {
+    for (uint32_t c = 0; c < C; ++c) y[c * y_stride + r] = sum_lanes(low[r][c], high[r][c]);
+  }
+}
+
+// All rows against C columns, R rows at a time.
+template <class Element, uint32_t R, uint32_t C>
+void dot_strip(kernel::Rows rows, uint32_t n, const float* const* x, float* y, size_t y_stride) noexcept {
+  uint32_t r = 0;
+  for (; r + R <= rows.count; r += R) {
+    dot_tile<Element, R, C>(rows.data + r * rows.stride, rows.stride, n, x, y + r, y_stride);
+  }
+  for (; r < rows.count; ++r) {
+    dot_tile<Element, 1, C>(rows.data + r * rows.stride, rows.stride, n, x, y + r, y_stride);
+  }
+}
+
+template <class Element>
+void dot_rows(kernel::Rows rows, uint32_t n, const float* const* x, uint32_t columns, float* y,
+              size_t y_stride) noexcept {
+  uint32_t c = 0;
+  for (; c + 3 <= columns; c += 3) dot_strip<Element, 2, 3>(rows, n, x + c, y + c * y_stride, y_stride);
+  if (columns - c == 2) dot_strip<Element, 2, 2>(rows, n, x + c, y + c * y_stride, y_stride);
+  if (columns - c == 1) dot_strip<Element, 4, 1>(rows, n, x + c, y + c * y_stride, y_stride);
+}
+
+// Elements [0, 8 V) of C columns; `part` of the last eight exist.
+template <class Element, uint32_t V, uint32_t C>
+void mix_tile(kernel::Rows rows, uint32_t part, const float* weights, size_t weight_stride, float* y,
+              size_t y_stride) noexcept {
+  __m256 sums[C][V];
+  for (uint32_t c = 0; c < C; ++c) {
+    for (uint32_t v = 0; v < V; ++v) {
+      const float* at = y + c * y_stride + 8 * v;
+      sums[c][v] = v + 1 < V || part == 8 ? _mm256_loadu_ps(at) : load_part(at, part);
+    }
+  }
+  for (uint32_t r = 0; r < rows.count; ++r) {
+    const std::byte* row = rows.data + r * rows.stride;
+    __m256 element[V];
+    for (uint32_t v = 0; v < V; ++v) {
+      const std::byte* at = row + 8 * v * Element::kBytes;
+      element[v] = v + 1 < V || part == 8 ? Element::load(at) : Element::load(at, part);
+    }
+    for (uint32_t c = 0; c < C; ++c) {
+      const __m256 weight = _mm256_broadcast_ss(weights + c * weight_stride + r);
+      for (uint32_t v = 0; v < V; ++v) sums[c][v] = _mm256_fmadd_ps(weight, element[v], sums[c][v]);
+    }
+  }
+  for (uint32_t c = 0; c < C; ++c) {
+    for (uint32_t v = 0; v < V; ++v) {
+      float* at = y + c * y_stride + 8 * v;
+      if (v + 1 < V || part == 8) {
+        _mm256_storeu_ps(at, sums[c][v]);
+      } else {
+        store_part(at, part, sums[c][v]);
+      }
+    }
+  }
+}
+
+template <class Element, uint32_t V, uint32_t C>
+void mix_strip(kernel::Rows rows, uint32_t n, const float* weights, size_t weight_stride, float* y,
+               size_t y_stride) noexcept {
+  const auto at = [&](uint32_t i) {
+    return kernel::Rows{rows.data + i * Element::kBytes, rows.stride, rows.count};
+  };
+  uint32_t i = 0;
+  for (; i + 8 * V <= n; i += 8 * V) {
+    mix_tile<Element, V, C>(at(i), 8, weights, weight_stride, y + i, y_stride);
+  }
+  for (; i < n; i += 8)
+    mix_tile<Element, 1, C>(at(i), low_part(n - i), weights, weight_stride, y + i, y_stride);
+}
+
+// Rows are taken in blocks that stay in the nearest cache while the tiles pass over them; y carries the sums.
+constexpr uint32_t kMixRows = 32;
+
+template <class Element>
+void mix_rows(kernel::Rows rows, uint32_t n, const float* weights, size_t weight_stride, uint32_t columns,
+              float* y, size_t y_stride) noexcept {
+  for (uint32_t r = 0; r < rows.count; r += kMixRows) {
+    const uint32_t count = rows.count - r < kMixRows ? rows.count - r : kMixRows;
+    const kernel::Rows block{rows.data + r * rows.stride, rows.stride, count};
+    uint32_t c = 0;
+    for (; c + 4 <= columns; c += 4) {
+      mix_strip<Element, 2, 4>(block, n, weights + c * weight_stride + r, weight_stride, y + c * y_stride,
+                               y_stride);
+    }
+    for (; c < columns; ++c) {
+      mix_strip<Element, 8, 1>(block, n, weights + c * weight_stride + r, weight_stride, y + c * y_stride,
+                               y_stride);
+    }
+  }
+}
+
+}  // namespace
+
+void dot_rows_f32(kernel::Rows rows, uint32_t n, const float* const* x, uint32_t columns, float* y,
+                  size_t y_stride) noexcept {
+  dot_rows<F32>(rows, n, x, columns, y, y_stride);
+}
+void dot_rows_f16(kernel::Rows rows, uint32_t n, const float* const* x, uint32_t columns, float* y,
+                  size_t y_stride) noexcept {
+  dot_rows<F16>(rows, n, x, columns, y, y_stride);
+}
+void dot_rows_bf16(kernel::Rows rows, uint32_t n, const float* const* x, uint32_t columns, float* y,
+                   size_t y_stride) noexcept {
+  dot_rows<BF16>(rows, n, x, columns, y, y_stride);
+}
+void mix_rows_f32(kernel::Rows rows, uint32_t n, const float* weights, size_t weight_stride, uint32_t columns,
+                  float* y, size_t y_stride) noexcept {
+  mix_rows<F32>(rows, n, weights, weight_stride, columns, y, y_stride);
+}
+void mix_rows_f16(kernel::Rows rows, uint32_t n, const float* weights, size_t weight_stride, uint32_t columns,
+                  float* y, size_t y_stride) noexcept {
+  mix_rows<F16>(rows, n, weights, weight_stride, columns, y, y_stride);
+}
+void mix_rows_bf16(kernel::Rows rows, uint32_t n, const float* weights, size_t weight_stride,
+                   uint32_t columns, float* y, size_t y_stride) noexcept {
+  mix_rows<BF16>(rows, n, weights, weight_stride, columns, y, y_stride);
+}
+
+}  // namespace mach::avx2
