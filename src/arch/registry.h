@@ -14,6 +14,9 @@
 
 namespace mach {
 
+class ConfigReader;    // arch/config_reader.h
+struct ParameterList;  // arch/parameters.h
+
 enum class KvCacheKind : uint8_t {
   kStandard,    // paged KV in every layer
   kHybridGdn,   // paged KV in some layers, conv and recurrent state in the others
@@ -39,9 +42,9 @@ struct ArchRow {
   std::string_view model_module;  // the graph's source file below src/
   // Fills everything but model_type and quant, which parse_model_config has set. `text` is the object with
   // the text model's keys, `root` the whole file (the same object in flat configs).
-  void (*parse)(const class ConfigReader& text, const class ConfigReader& root, ModelConfig& out);
+  void (*parse)(const ConfigReader& text, const ConfigReader& root, ModelConfig& out);
   // The parameters and expert layers that this config calls for (arch/parameters.h).
-  struct ParameterList (*parameters)(const ModelConfig& config);
+  ParameterList (*parameters)(const ModelConfig& config);
 };
 
 std::span<const ArchRow> arch_rows() noexcept;  // in enum order

@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "arch/model_config.h"
-#include "io/checkpoint_files.h"
+#include "io/tensor_catalog.h"
 #include "quant/weight.h"
 
 namespace mach {
@@ -104,6 +104,9 @@ enum class ExpertLayout : uint8_t {
   kSidecar,  // not in the shards: expert_sidecar/
 };
 std::string_view expert_layout_name(ExpertLayout layout) noexcept;
+
+// "bf16", "affine 4-bit g64", "mxfp4 (4-bit)", "fp8 (8-bit)": for one-line reports.
+std::string weight_format_label(const WeightFormat& format);
 
 struct SkippedTensor {
   std::string name;

@@ -1,0 +1,223 @@
+#include "arch/model_bytes.h"
+
+#include <algorithm>
+
+#include "arch/parameters.h"
+#include "arch/quant_reader.h"
+#include "arch/registry.h"
+#include "base/checked_math.h"
+#include "quant/codec.h"
+
+namespace mach {
+namespace {
+
+constexpr uint32_t kStateBytes = 4;  // fp32
+
+constexpr WeightFormat kBF16Format{.codec = CodecId::kBF16, .bits = 16};
+
+uint64_t expert_parameters(const ModelConfig& config) {
+  const uint64_t width = config.moe.intermediate;
+  const uint64_t biases = config.moe.expert_bias ? 2 * width + config.hidden_size : 0;
+  return 3 * width * config.hidden_size + biases;
+}
+
+bool is_lookup_table(const Parameter& parameter) { return parameter.name.starts_with("embed_tokens"); }
+
+uint64_t expert_bytes(const ModelConfig& config, const WeightFormat& format) {
+  const uint32_t width = config.moe.intermediate;
+  const uint32_t hidden = config.hidden_size;
+  const uint64_t biases = config.moe.expert_bias ? (uint64_t{2} * width + hidden) * 2 : 0;
+  return 2 * matrix_bytes(format, width, hidden) + matrix_bytes(format, hidden, width) + biases;
+}
+
+void add_experts(const ModelConfig& config, uint64_t one_expert, ModelBytes& bytes) {
+  bytes.expert.push_back(one_expert);
+  bytes.routed += one_expert * config.moe.experts;
+  bytes.token_working_set += one_expert * config.moe.top_k;
+}
+
+WeightFormat mlx_format(const MlxQuant& quant) {
+  const ScaleType scale = quant.codec == CodecId::kAffine  ? ScaleType::kBF16
+                          : quant.codec == CodecId::kNvFp4 ? ScaleType::kE4M3
+                                                           : ScaleType::kE8M0;
+  return {.codec = quant.codec, .scale = scale, .bits = quant.bits, .group = quant.group};
+}
+
+WeightFormat fp8_format(const QuantConfig& quant) {
+  return {.codec = CodecId::kFp8Block,
+          .scale = ScaleType::kF32,
+          .bits = 8,
+          .group = static_cast<uint16_t>(quant.block_cols),
+          .block_rows = static_cast<uint16_t>(quant.block_rows)};
+}
+
+// Of a matrix outside the routed experts. Converters leave routers, embeddings and heads of FP8 and FP4 checkpoints
+// alone; mlx-lm quantises every Linear whose inputs fill its groups.
+WeightFormat announced_format(const ModelConfig& config, const Parameter& parameter) {
+  const QuantConfig& quant = config.quant;
+  if (quant.method == QuantMethod::kMlx) {
+    const auto module = quant.module("model." + parameter.name);
+    const bool fits = module && parameter.cols % module->group == 0;
+    return fits ? mlx_format(*module) : kBF16Format;
+  }
+  const bool projection = parameter.name.find("_proj") != std::string::npos;
+  return quant.method == QuantMethod::kFp8 && projection ? fp8_format(quant) : kBF16Format;
+}
+
+// Memory of one layer of one sequence.
+struct LayerKv {
+  uint64_t row = 0;     // bytes that a token adds while nothing is dropped
+  uint64_t entry = 0;   // bytes of a compressed entry,
+  uint64_t ratio = 1;   // one per so many tokens
+  uint64_t window = 0;  // rows that are kept at most; 0 = all
+  uint64_t state = 0;
+};
+
+LayerKv deepseek_kv(const DeepSeekConfig& deepseek, const LayerConfig& layer, uint32_t element_bytes) {
+  LayerKv kv;
+  const uint64_t dim = layer.head_dim;
+  kv.row = dim * element_bytes;  // K and V are the same row
+  kv.window = layer.window;
+  if (layer.mixer == MixerKind::kDeepSeekSliding) return kv;
+  kv.ratio = layer.compress_ratio;
+  // Content and gate of the tokens in the open window; with overlap, also halves of the window before it.
+  if (layer.mixer == MixerKind::kDeepSeekHca) {
+    kv.entry = dim * element_bytes;
+    kv.state = (kv.ratio - 1) * 2 * dim * kStateBytes;
+    return kv;
+  }
+  const uint64_t width = dim + deepseek.index_head_dim;
+  kv.entry = width * element_bytes;
+  kv.state = ((kv.ratio - 1) * 4 * width + kv.ratio * 2 * width) * kStateBytes;
+  return kv;
+}
+
+LayerKv layer_kv(const ModelConfig& config, const LayerConfig& layer, uint32_t element_bytes) {
+  LayerKv kv;
+  if (layer.kv_source) return kv;
+  switch (layer.mixer) {
+    case MixerKind::kFullAttention:
+    case MixerKind::kSlidingAttention:
+      kv.row = uint64_t{2} * layer.kv_heads * layer.head_dim * element_bytes;
+      kv.window = layer.window;
+      return kv;
+    case MixerKind::kGatedDelta: {
+      const GatedDeltaConfig& delta = *config.gated_delta;
+      kv.state = uint64_t{delta.value_heads} * delta.key_dim * delta.value_dim * kStateBytes +
+                 uint64_t{delta.conv_channels()} * (delta.conv_taps - 1) * element_bytes;
+      return kv;
+    }
+    case MixerKind::kDeepSeekSliding:
+    case MixerKind::kDeepSeekCsa:
+    case MixerKind::kDeepSeekHca:
+      return deepseek_kv(*config.deepseek, layer, element_bytes);
+  }
+  return kv;
+}
+
+}  // namespace
+
+ParameterCounts count_parameters(const ModelConfig& config) {
+  const ParameterList list = arch_row(config.family).parameters(config);
+  ParameterCounts counts;
+  counts.routed = expert_parameters(config) * config.moe.experts * list.experts.size();
+  counts.total = counts.routed;
+  for (const Parameter& parameter : list.parameters) {
+    if (parameter.kind == ParameterKind::kIntegers) continue;
+    if (config.tie_word_embeddings && parameter.name == "lm_head") continue;
+    const uint64_t weights = uint64_t{parameter.rows} * parameter.cols;
+    counts.total += weights;
+    const bool is_head = config.tie_word_embeddings && parameter.name == "embed_tokens";
+    if (is_lookup_table(parameter) && !is_head) counts.embedding += weights;
+  }
+  const uint64_t chosen = expert_parameters(config) * config.moe.top_k * list.experts.size();
+  counts.active = counts.total - counts.routed - counts.embedding + chosen;
+  return counts;
+}
+
+ModelBytes model_bytes(const ModelConfig& config, const TensorPlan& plan) {
+  std::vector<bool> resident(plan.tensors.size());
+  const auto mark = [&](const PlaneRef& plane) { resident[plane.tensor] = true; };
+  for (const auto& [name, matrix] : plan.matrices) {
+    mark(matrix.codes);
+    if (matrix.scales) mark(*matrix.scales);
+    if (matrix.biases) mark(*matrix.biases);
+    if (matrix.global_scale) resident[matrix.global_scale->tensor] = true;
+  }
+  for (const auto& [name, vector] : plan.vectors) resident[vector.tensor] = true;
+  for (const auto& [name, integers] : plan.integers) resident[integers.tensor] = true;
+
+  ModelBytes bytes;
+  for (size_t i = 0; i < resident.size(); ++i) {
+    if (resident[i]) bytes.resident += plan.tensors[i].size;
+  }
+  for (const ExpertLayerPlan& layer : plan.experts) add_experts(config, layer.experts.front().bytes(), bytes);
+  return bytes;
+}
+
+std::optional<WeightFormat> announced_expert_format(const ModelConfig& config) {
+  const QuantConfig& quant = config.quant;
+  if (quant.gguf_experts) return std::nullopt;
+  constexpr WeightFormat kMxFp4{.codec = CodecId::kMxFp4, .scale = ScaleType::kE8M0, .bits = 4, .group = 32};
+  switch (quant.method) {
+    case QuantMethod::kNone:
+      return kBF16Format;
+    case QuantMethod::kMlx:
+      return mlx_format(quant.body);
+    case QuantMethod::kMxFp4:
+      return kMxFp4;
+    case QuantMethod::kFp8:
+      return quant.fp4_experts ? kMxFp4 : fp8_format(quant);
+    case QuantMethod::kCompressedTensors:
+    case QuantMethod::kModelOpt:
+      return WeightFormat{.codec = CodecId::kNvFp4, .scale = ScaleType::kE4M3, .bits = 4, .group = 16};
+  }
+  return std::nullopt;
+}
+
+std::optional<ModelBytes> estimate_model_bytes(const ModelConfig& config) {
+  const ParameterList list = arch_row(config.family).parameters(config);
+  const auto expert_format = announced_expert_format(config);
+  if (!expert_format && !list.experts.empty()) return std::nullopt;
+  ModelBytes bytes;
+  for (const Parameter& parameter : list.parameters) {
+    if (config.tie_word_embeddings && parameter.name == "lm_head") continue;
+    switch (parameter.kind) {
+      case ParameterKind::kMatrix:
+        bytes.resident += matrix_bytes(announced_format(config, parameter), parameter.rows, parameter.cols);
+        break;
+      case ParameterKind::kVector:
+        bytes.resident += uint64_t{2} * parameter.rows * parameter.cols;
+        break;
+      case ParameterKind::kIntegers:
+        bytes.resident += uint64_t{8} * parameter.rows * parameter.cols;
+        break;
+    }
+  }
+  for (size_t i = 0; i < list.experts.size(); ++i)
+    add_experts(config, expert_bytes(config, *expert_format), bytes);
+  return bytes;
+}
+
+KvBytes kv_bytes(const ModelConfig& config, uint32_t element_bytes) {
+  KvBytes sum;
+  for (const LayerConfig& layer : config.layers) {
+    const LayerKv kv = layer_kv(config, layer, element_bytes);
+    (kv.window > 0 ? sum.windows : sum.per_token) += kv.row * std::max<uint64_t>(kv.window, 1);
+    sum.per_token += ceil_div(kv.entry, kv.ratio);
+    sum.state += kv.state;
+  }
+  return sum;
+}
+
+uint64_t kv_bytes_at(const ModelConfig& config, uint64_t context, uint32_t element_bytes) {
+  uint64_t sum = 0;
+  for (const LayerConfig& layer : config.layers) {
+    const LayerKv kv = layer_kv(config, layer, element_bytes);
+    const uint64_t rows = kv.window > 0 ? std::min(kv.window, context) : context;
+    sum += rows * kv.row + context / kv.ratio * kv.entry + kv.state;
+  }
+  return sum;
+}
+
+}  // namespace mach

@@ -1,0 +1,51 @@
+#include "arch/model_config.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "mach/error.h"
+
+#include "arch/config_reader.h"
+#include "arch/quant_reader.h"
+#include "arch/registry.h"
+
+namespace mach {
+namespace {
+
+const ArchRow& require_arch(const ConfigReader& reader) {
+  const auto model_type = reader.maybe_string("model_type");
+  if (!model_type) reader.fail("model_type", "a string");
+  if (const ArchRow* row = find_arch(*model_type)) return *row;
+  throw Error(ErrorCode::kUnsupported,
+              fmt::format("{} is {}, must be {}", reader.where("model_type"),
+                          shown(*reader.find("model_type")), known_model_types(*model_type)));
+}
+
+}  // namespace
+
+uint32_t ModelConfig::moe_layer_count() const noexcept {
+  return static_cast<uint32_t>(
+      std::count_if(layers.begin(), layers.end(), [](const LayerConfig& layer) { return layer.has_moe(); }));
+}
+
+ModelConfig parse_model_config(const nlohmann::json& config, std::string_view what) {
+  const ConfigReader root(config, std::string(what));
+  const ArchRow& row = require_arch(root);
+  const ConfigReader text = root.maybe_object("text_config").value_or(root);
+  // The nested model says its own type, which must be of the same family.
+  if (text.has("model_type") && &require_arch(text) != &row) {
+    text.unsupported("model_type",
+                     fmt::format("one of the {} family, like the model around it", row.model_type));
+  }
+
+  ModelConfig out;
+  out.family = row.family;
+  out.model_type = *root.maybe_string("model_type");
+  out.quant = read_quant_config(text, root);
+  row.parse(text, root, out);
+  return out;
+}
+
+}  // namespace mach
