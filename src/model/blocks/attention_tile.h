@@ -1,0 +1,98 @@
+// The arithmetic of attention on one tile: some consecutive tokens of a sequence under one KV head. A lane is
+// one query head of one token; the lanes of a tile share each block of keys while it is in L1. A span (1024
+// positions) is summed by a running softmax over blocks of 64, spans are merged in ascending order. Both lie at
+// absolute positions, so a lane's result does not depend on how tokens are grouped into chunks and tiles.
+// For attention.cpp; all functions are const and may run on several tiles at once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/kernel_set.h"
+#include "model/blocks/attention.h"
+#include "model/caches/kv_rows.h"
+#include "model/float_rows.h"
+
+namespace mach {
+
+struct AttentionTile {
+  const AttentionSequence* sequence = nullptr;
+  std::span<const KvRun> runs;  // cover every position that the tile sees, ascending
+  uint32_t first_token = 0;     // in the sequence's rows
+  uint32_t tokens = 0;
+  uint32_t kv_head = 0;
+  uint32_t first_span = 0;  // number of a span: position / kSpanKeys
+  uint32_t span_count = 0;
+};
+
+// The sums of some lanes over some keys: the largest score m, l = sum of exp(s - m), acc = sum of exp(s - m) v.
+// A view of floats() floats laid out m | l | acc [lanes][dim].
+struct SoftmaxSums {
+  float* m;
+  float* l;
+  float* acc;
+
+  static size_t floats(uint32_t lanes, uint32_t dim) noexcept { return size_t{lanes} * (dim + 2); }
+  SoftmaxSums(float* memory, uint32_t lanes) noexcept
+      : m(memory), l(memory + lanes), acc(memory + 2 * size_t{lanes}) {}
+};
+
+class TileAttention {
+ public:
+  static constexpr uint32_t kBlockKeys = 64;
+  static constexpr uint32_t kSpanKeys = 1024;
+
+  struct Range {
+    uint32_t begin = 0, end = 0;
+    bool operator==(const Range&) const = default;
+  };
+
+  TileAttention(const KernelSet& kernels, const AttentionShape& shape, const KvShape& kv, const FloatRows& q,
+                const FloatRows& out) noexcept;
+
+  uint32_t tile_tokens() const noexcept { return tile_tokens_; }          // at most, per tile
+  uint32_t tile_lanes() const noexcept { return tile_tokens_ * group_; }  // at most
+  size_t sums_floats() const noexcept { return SoftmaxSums::floats(tile_lanes(), kv_.head_dim); }
+  size_t scratch_floats() const noexcept;  // of sum_span
+
+  // Positions that some query of the tokens [first, first + count) sees.
+  Range visible(const AttentionSequence& sequence, uint32_t first, uint32_t count) const noexcept;
+
+  // sums = those over the visible keys of span number `span`.
+  void sum_span(const AttentionTile& tile, uint32_t span, float* scratch,
+                const SoftmaxSums& sums) const noexcept;
+
+  void clear(const SoftmaxSums& sums) const noexcept;
+
+  // total = total and `part`, which covers later keys.
+  void merge(const SoftmaxSums& total, const SoftmaxSums& part) const noexcept;
+
+  // Writes the tile's rows of `out`: acc / l, with the sinks' share in l.
+  void finish(const AttentionTile& tile, const SoftmaxSums& total) const noexcept;
+
+ private:
+  template <class Body>
+  void for_pieces(const AttentionTile& tile, Range range, Body body) const noexcept;
+  Range seen_in(const AttentionTile& tile, uint32_t token, Range keys) const noexcept;
+  void add_block(const AttentionTile& tile, uint32_t block, Range keys, const float* const* queries,
+                 float* scores, const SoftmaxSums& sums) const noexcept;
+  void add_lanes(const AttentionTile& tile, uint32_t block, Range range, uint32_t first_lane, uint32_t lanes,
+                 float* scores, const SoftmaxSums& sums) const noexcept;
+  void add_scores(std::span<float> scores, uint32_t lane, const SoftmaxSums& sums) const noexcept;
+  float* acc(const SoftmaxSums& sums, uint32_t lane) const noexcept {
+    return sums.acc + size_t{lane} * kv_.head_dim;
+  }
+
+  const KernelSet& kernels_;
+  const AttentionShape shape_;
+  const KvShape kv_;
+  const uint32_t group_;  // query heads per KV head
+  const uint32_t tile_tokens_;
+  kernel::DotRows* const dot_rows_;
+  kernel::MixRows* const mix_rows_;
+  const FloatRows q_;
+  const FloatRows out_;
+};
+
+}  // namespace mach

@@ -1,0 +1,38 @@
+// A linear layer bound to its weights: y = W x (+ bias). times() names the product; Workspace::multiply runs
+// any number of them in one parallel region.
+//   workspace.multiply({layer.q.times(*x, q), layer.k.times(*x, k), layer.v.times(*x, v)});
+#pragma once
+
+#include <span>
+
+#include "kernels/product.h"
+#include "model/float_rows.h"
+#include "quant/weight.h"
+
+namespace mach {
+
+enum class Precision : uint8_t { kByMode, kExact };  // kExact: fp32 in fast mode too (routers)
+
+struct Linear {
+  WeightMatrix weight;
+  std::span<const float> bias;  // [rows], or empty
+
+  // y [x.count(), weight.rows]. The Linear and x must outlive the product.
+  Product times(const Activations& x, const FloatRows& y,
+                Precision precision = Precision::kByMode) const noexcept {
+    return {.weight = &weight,
+            .x = &x,
+            .y = y.data,
+            .y_stride = y.dim,
+            .bias = bias.empty() ? nullptr : bias.data(),
+            .force_exact = precision == Precision::kExact};
+  }
+  uint32_t rows() const noexcept { return weight.rows; }
+};
+
+// A gated MLP: down(act(gate x, up x)). Dense layers, shared experts.
+struct GatedMlp {
+  Linear gate, up, down;
+};
+
+}  // namespace mach

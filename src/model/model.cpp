@@ -1,0 +1,49 @@
+#include "model/model.h"
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "mach/error.h"
+
+#include "arch/registry.h"
+#include "arch/tensor_plan.h"
+#include "io/checkpoint_files.h"
+#include "io/json.h"
+#include "model/families/family.h"
+
+namespace mach {
+namespace {
+
+struct FamilyGraph {
+  Family family;
+  std::unique_ptr<Model> (*make)(ModelParts parts);
+};
+
+// One row per family that can be run.
+constexpr FamilyGraph kGraphs[] = {
+    {Family::kQwen3Moe, make_qwen3_moe},
+};
+
+}  // namespace
+
+std::unique_ptr<Model> Model::open(const std::filesystem::path& directory, const ModelOptions& options) {
+  const std::filesystem::path config_path = directory / "config.json";
+  ModelParts parts;
+  parts.config = parse_model_config(read_json_file(config_path), config_path.string());
+  parts.options = options;
+  if (options.numerics == Numerics::kExact) parts.options.kv_element = KvElement::kF32;
+
+  for (const FamilyGraph& graph : kGraphs) {
+    if (graph.family != parts.config.family) continue;
+    CheckpointFiles files = CheckpointFiles::open(directory);
+    TensorPlan plan = build_tensor_plan(parts.config, files.catalog());
+    parts.weights = std::make_unique<WeightStore>(std::move(files), std::move(plan));
+    parts.experts = parts.weights->resident_experts(parts.config.layer_count());
+    return graph.make(std::move(parts));
+  }
+  throw Error(ErrorCode::kUnsupported, config_path.string() + ": the graph of model_type '" +
+                                           parts.config.model_type + "' is not built yet");
+}
+
+}  // namespace mach

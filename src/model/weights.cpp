@@ -1,0 +1,176 @@
+#include "model/weights.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "mach/error.h"
+
+#include "base/half.h"
+#include "experts/resident_experts.h"
+#include "quant/codec.h"
+
+namespace mach {
+namespace {
+
+float load_float(CodecId type, const std::byte* p) noexcept {
+  switch (type) {
+    case CodecId::kF16:
+      return load_f16(p);
+    case CodecId::kBF16:
+      return load_bf16(p);
+    default:
+      return load_f32(p);
+  }
+}
+
+uint64_t float_bytes(CodecId type) noexcept { return type == CodecId::kF32 ? 4 : 2; }
+
+// Bytes from the first to behind the last element, of `count` elements `stride` apart.
+uint64_t extent(uint64_t count, uint64_t stride, uint64_t element) noexcept {
+  return count == 0 ? 0 : (count - 1) * stride + element;
+}
+
+}  // namespace
+
+std::span<const std::byte> WeightStore::tensor_bytes(uint32_t tensor) const {
+  const TensorLocation& location = plan_.tensors.at(tensor);
+  const auto file = files_.shard(location.shard).bytes();
+  if (location.offset > file.size() || location.size > file.size() - location.offset) {
+    throw Error(ErrorCode::kCorruptFile, files_.shard_path(location.shard).string() + ": tensor " +
+                                             location.name + " lies past the end of the file");
+  }
+  return file.subspan(location.offset, location.size);
+}
+
+std::span<const std::byte> WeightStore::view_bytes(uint32_t tensor, uint64_t offset, uint64_t size) const {
+  const auto bytes = tensor_bytes(tensor);
+  if (offset > bytes.size() || size > bytes.size() - offset) {
+    const TensorLocation& location = plan_.tensors[tensor];
+    throw Error(ErrorCode::kCorruptFile, files_.shard_path(location.shard).string() + ": tensor " +
+                                             location.name + " has " + std::to_string(bytes.size()) +
+                                             " bytes, " + std::to_string(offset + size) + " are needed");
+  }
+  return bytes.subspan(offset, size);
+}
+
+Plane WeightStore::bind_plane(const PlaneRef& plane, uint64_t rows, uint64_t row_bytes) const {
+  const auto bytes = view_bytes(plane.tensor, plane.offset, extent(rows, plane.row_stride, row_bytes));
+  return {.data = bytes.data(), .row_stride = plane.row_stride};
+}
+
+WeightMatrix WeightStore::bind(const WeightRef& ref) {
+  const WeightFormat& format = ref.format;
+  check_format(format, ref.cols, plan_.tensors.at(ref.codes.tensor).name);
+  WeightMatrix matrix{.format = format, .rows = ref.rows, .cols = ref.cols};
+  if (ref.transposed) {
+    turn(ref, matrix);
+    return matrix;
+  }
+  matrix.codes = bind_plane(ref.codes, ref.rows, row_bytes(format, ref.cols));
+  const uint64_t scales = scale_row_bytes(format, ref.cols);
+  if (ref.scales) matrix.scales = bind_plane(*ref.scales, scale_rows(format, ref.rows), scales);
+  if (ref.biases) matrix.biases = bind_plane(*ref.biases, scale_rows(format, ref.rows), scales);
+  if (ref.global_scale) matrix.global_scale = scalar(*ref.global_scale);
+  return matrix;
+}
+
+// Copies a matrix stored [cols, rows] into rows of contiguous columns.
+void WeightStore::turn(const WeightRef& ref, WeightMatrix& out) {
+  const uint64_t width = float_bytes(ref.format.codec);
+  const uint64_t line = extent(ref.cols, ref.col_stride, width);
+  const auto source =
+      view_bytes(ref.codes.tensor, ref.codes.offset, extent(ref.rows, ref.codes.row_stride, line));
+  AlignedBuffer& buffer = owned_.emplace_back(uint64_t{ref.rows} * ref.cols * width);
+  constexpr uint32_t kTile = 32;  // both sides of a tile stay in L1
+  for (uint32_t row0 = 0; row0 < ref.rows; row0 += kTile) {
+    for (uint32_t col0 = 0; col0 < ref.cols; col0 += kTile) {
+      for (uint32_t r = row0; r < std::min(row0 + kTile, ref.rows); ++r) {
+        for (uint32_t c = col0; c < std::min(col0 + kTile, ref.cols); ++c) {
+          std::memcpy(buffer.data() + (uint64_t{r} * ref.cols + c) * width,
+                      source.data() + r * ref.codes.row_stride + c * ref.col_stride, width);
+        }
+      }
+    }
+  }
+  out.codes = {.data = buffer.data(), .row_stride = ref.cols * width};
+}
+
+std::span<const float> WeightStore::bind(const VectorRef& ref) {
+  const uint64_t width = float_bytes(ref.type);
+  const auto source = view_bytes(ref.tensor, ref.offset, extent(ref.count, ref.stride, width));
+  const auto out = owned_.emplace_back(ref.count * sizeof(float)).as<float>();
+  for (uint64_t i = 0; i < ref.count; ++i) {
+    out[i] = load_float(ref.type, source.data() + i * ref.stride) + ref.add;
+  }
+  return out;
+}
+
+float WeightStore::scalar(const ScalarRef& ref) const {
+  const float value = load_f32(view_bytes(ref.tensor, ref.offset, sizeof(float)).data());
+  return ref.divide ? 1.0F / value : value;
+}
+
+const float* WeightStore::bias(const std::optional<VectorRef>& ref) {
+  return ref ? bind(*ref).data() : nullptr;
+}
+
+WeightMatrix WeightStore::matrix(std::string_view name) { return bind(plan_.matrix(name)); }
+
+std::span<const float> WeightStore::vector(std::string_view name) { return bind(plan_.vector(name)); }
+
+std::span<const float> WeightStore::vector_or_empty(std::string_view name) {
+  const VectorRef* ref = plan_.find_vector(name);
+  return ref != nullptr ? bind(*ref) : std::span<const float>();
+}
+
+IdTable WeightStore::ids(std::string_view name, uint32_t limit) {
+  const IntRef& ref = plan_.integer(name);
+  const uint64_t count = uint64_t{ref.rows} * ref.cols;
+  const auto source = view_bytes(ref.tensor, ref.offset, count * ref.width);
+  const auto out = owned_.emplace_back(count * sizeof(uint32_t)).as<uint32_t>();
+  for (uint64_t i = 0; i < count; ++i) {
+    const std::byte* p = source.data() + i * ref.width;
+    const int64_t value = ref.width == 8 ? load_unaligned<int64_t>(p) : load_unaligned<int32_t>(p);
+    if (value < 0 || value >= int64_t{limit}) {
+      throw Error(ErrorCode::kCorruptFile, plan_.tensors[ref.tensor].name + ": id " + std::to_string(value) +
+                                               " at " + std::to_string(i) + " is not below " +
+                                               std::to_string(limit));
+    }
+    out[i] = static_cast<uint32_t>(value);
+  }
+  return {.ids = out, .cols = ref.cols};
+}
+
+Linear WeightStore::linear(std::string_view name) {
+  return {.weight = matrix(name), .bias = vector_or_empty(std::string(name) + ".bias")};
+}
+
+GatedMlp WeightStore::gated_mlp(std::string_view base) {
+  const std::string prefix(base);
+  return {.gate = linear(prefix + ".gate_proj"),
+          .up = linear(prefix + ".up_proj"),
+          .down = linear(prefix + ".down_proj")};
+}
+
+std::unique_ptr<ExpertProvider> WeightStore::resident_experts(uint32_t layer_count) {
+  std::vector<std::vector<ExpertWeights>> layers(layer_count);
+  for (const ExpertLayerPlan& layer : plan_.experts) {
+    std::vector<ExpertWeights>& experts = layers.at(layer.layer);
+    experts.reserve(layer.experts.size());
+    for (const ExpertRef& ref : layer.experts) {
+      experts.push_back({.gate = bind(ref.gate),
+                         .up = bind(ref.up),
+                         .down = bind(ref.down),
+                         .gate_bias = bias(ref.gate_bias),
+                         .up_bias = bias(ref.up_bias),
+                         .down_bias = bias(ref.down_bias)});
+    }
+  }
+  return std::make_unique<ResidentExperts>(std::move(layers));
+}
+
+void WeightStore::will_need() const noexcept {
+  for (size_t i = 0; i < files_.catalog().shards().size(); ++i) files_.shard(i).advise(Access::kWillNeed);
+}
+
+}  // namespace mach

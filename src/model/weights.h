@@ -1,0 +1,75 @@
+// The weights of a model, bound to their names: a TensorPlan says where every parameter lies, a WeightStore
+// maps the shards and answers with views. Matrices stay in the mapping (nothing is read until a product
+// touches it), except transposed ones, which are turned once; vectors become fp32, their `add` applied; the
+// store owns both. Binding is done while a model is opened, by one thread; what was handed out lives and stays
+// where it is as long as the store, and may be read by any thread.
+//
+// matrix() and vector() throw Error{kInternal} for a name that the family does not have (TensorPlan), and
+// Error{kCorruptFile} for a view that does not fit its tensor.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "arch/tensor_plan.h"
+#include "base/aligned_buffer.h"
+#include "experts/expert_provider.h"
+#include "io/checkpoint_files.h"
+#include "model/blocks/linear.h"
+
+namespace mach {
+
+// A table of ids [rows, cols], e.g. the experts of each token (tid2eid).
+struct IdTable {
+  std::span<const uint32_t> ids;
+  uint32_t cols = 0;
+  std::span<const uint32_t> row(size_t r) const noexcept { return ids.subspan(r * cols, cols); }
+};
+
+class WeightStore {
+ public:
+  // The plan was made from the catalog of these files.
+  WeightStore(CheckpointFiles files, TensorPlan plan) : files_(std::move(files)), plan_(std::move(plan)) {}
+  WeightStore(const WeightStore&) = delete;
+  WeightStore& operator=(const WeightStore&) = delete;
+
+  const TensorPlan& plan() const noexcept { return plan_; }
+
+  WeightMatrix matrix(std::string_view name);
+  std::span<const float> vector(std::string_view name);
+  std::span<const float> vector_or_empty(std::string_view name);  // empty if the checkpoint has none
+  // Every id below `limit`, otherwise Error{kCorruptFile}.
+  IdTable ids(std::string_view name, uint32_t limit);
+
+  // The matrix `name` with the vector `name`.bias, if there is one.
+  Linear linear(std::string_view name);
+  // `base`.gate_proj, .up_proj, .down_proj.
+  GatedMlp gated_mlp(std::string_view base);
+
+  // All routed experts as a provider over the mapped weights. The store must outlive it.
+  std::unique_ptr<ExpertProvider> resident_experts(uint32_t layer_count);
+
+  // Hints the kernel to read every shard now.
+  void will_need() const noexcept;
+
+ private:
+  std::span<const std::byte> tensor_bytes(uint32_t tensor) const;
+  std::span<const std::byte> view_bytes(uint32_t tensor, uint64_t offset, uint64_t size) const;
+  Plane bind_plane(const PlaneRef& plane, uint64_t rows, uint64_t row_bytes) const;
+  WeightMatrix bind(const WeightRef& ref);
+  void turn(const WeightRef& ref, WeightMatrix& out);
+  std::span<const float> bind(const VectorRef& ref);
+  float scalar(const ScalarRef& ref) const;
+  const float* bias(const std::optional<VectorRef>& ref);
+
+  CheckpointFiles files_;
+  TensorPlan plan_;
+  std::vector<AlignedBuffer> owned_;  // turned matrices, fp32 vectors, ids
+};
+
+}  // namespace mach
