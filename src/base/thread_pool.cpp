@@ -29,6 +29,21 @@ bool spin_until(std::chrono::nanoseconds spin, const Done& done) noexcept {
   return false;
 }
 
+class RunningGuard {
+ public:
+  explicit RunningGuard(std::atomic<bool>& running) : running_(running) {
+    if (running_.exchange(true, std::memory_order_acquire)) {
+      throw Error(ErrorCode::kInternal, "ThreadPool::run was called while a region runs");
+    }
+  }
+  RunningGuard(const RunningGuard&) = delete;
+  RunningGuard& operator=(const RunningGuard&) = delete;
+  ~RunningGuard() { running_.store(false, std::memory_order_release); }
+
+ private:
+  std::atomic<bool>& running_;
+};
+
 }  // namespace
 
 ThreadPool::ThreadPool(size_t threads, std::chrono::nanoseconds spin) : spin_(spin) {
@@ -55,28 +70,22 @@ void ThreadPool::stop_workers() noexcept {
 
 void ThreadPool::run(size_t chunk_count, FunctionRef<void(size_t, size_t)> body) {
   if (chunk_count == 0) return;
-  if (running_.exchange(true, std::memory_order_acquire)) {
-    throw Error(ErrorCode::kInternal, "ThreadPool::run was called while a region runs");
+  const RunningGuard guard(running_);
+  if (chunk_count == 1 || workers_.empty()) {
+    for (size_t chunk = 0; chunk < chunk_count; ++chunk) body(chunk, 0);
+    return;
   }
   body_ = &body;
   chunk_count_ = static_cast<int64_t>(chunk_count);
   unfinished_.store(chunk_count_, std::memory_order_relaxed);
   unclaimed_.store(chunk_count_, std::memory_order_release);  // from here on workers may claim
-  if (chunk_count > 1 && !workers_.empty()) {
-    // Sequentially consistent on both sides: either we see the sleeper, or it sees the new region before it
-    // sleeps.
-    region_.fetch_add(1);
-    if (sleepers_.load() > 0) futex_wake_all(region_);
-  }
+  // Sequentially consistent on both sides: either we see the sleeper, or it sees the new region before it sleeps.
+  region_.fetch_add(1);
+  if (sleepers_.load() > 0) futex_wake_all(region_);
   work(0);
   wait_until_finished();
-  std::exception_ptr exception;
-  {
-    const std::lock_guard lock(exception_mutex_);
-    exception = std::exchange(exception_, nullptr);
-  }
-  running_.store(false, std::memory_order_release);
-  if (exception) std::rethrow_exception(exception);
+  const std::lock_guard lock(exception_mutex_);
+  if (exception_) std::rethrow_exception(std::exchange(exception_, nullptr));
 }
 
 void ThreadPool::run_ranges(size_t items, size_t grain, FunctionRef<void(size_t, size_t, size_t)> body) {
