@@ -45,23 +45,23 @@ WeightFormat mlx_format(const MlxQuant& quant) {
 
 WeightFormat fp8_format(const QuantConfig& quant) {
   return {.codec = CodecId::kFp8Block,
-          .scale = ScaleType::kF32,
+          .scale = quant.e8m0_scales ? ScaleType::kE8M0 : ScaleType::kF32,
           .bits = 8,
           .group = static_cast<uint16_t>(quant.block_cols),
           .block_rows = static_cast<uint16_t>(quant.block_rows)};
 }
 
-// Of a matrix outside the routed experts. Converters leave routers, embeddings and heads of FP8 and FP4 checkpoints
-// alone; mlx-lm quantises every Linear whose inputs fill its groups.
+// Of a matrix outside the routed experts. mlx-lm quantises every module whose inputs fill its groups.
 WeightFormat announced_format(const ModelConfig& config, const Parameter& parameter) {
   const QuantConfig& quant = config.quant;
+  if (parameter.precision == Precision::kFloat) return {};
   if (quant.method == QuantMethod::kMlx) {
     const auto module = quant.module("model." + parameter.name);
     const bool fits = module && parameter.cols % module->group == 0;
     return fits ? mlx_format(*module) : kBF16Format;
   }
-  const bool projection = parameter.name.find("_proj") != std::string::npos;
-  return quant.method == QuantMethod::kFp8 && projection ? fp8_format(quant) : kBF16Format;
+  const bool fp8 = quant.method == QuantMethod::kFp8 && parameter.precision == Precision::kLinear;
+  return fp8 ? fp8_format(quant) : kBF16Format;
 }
 
 // Memory of one layer of one sequence.
@@ -187,7 +187,8 @@ std::optional<ModelBytes> estimate_model_bytes(const ModelConfig& config) {
         bytes.resident += matrix_bytes(announced_format(config, parameter), parameter.rows, parameter.cols);
         break;
       case ParameterKind::kVector:
-        bytes.resident += uint64_t{2} * parameter.rows * parameter.cols;
+        bytes.resident +=
+            uint64_t{parameter.rows} * parameter.cols * (parameter.precision == Precision::kFloat ? 4 : 2);
         break;
       case ParameterKind::kIntegers:
         bytes.resident += uint64_t{8} * parameter.rows * parameter.cols;

@@ -14,6 +14,13 @@ enum class ParameterKind : uint8_t {
   kIntegers,  // [rows, cols] whole numbers
 };
 
+// How converters usually store a parameter; only estimates without headers depend on it.
+enum class Precision : uint8_t {
+  kModel,   // in the model's dtype (bf16), or quantised in MLX files if it is a matrix
+  kLinear,  // the same, and FP8 in FP8 checkpoints
+  kFloat,   // fp32 always
+};
+
 struct Parameter {
   std::string name;  // canonical; see tensor_plan.h
   ParameterKind kind = ParameterKind::kMatrix;
@@ -23,6 +30,7 @@ struct Parameter {
   std::vector<std::string> spellings = {};
   bool zero_centred = false;  // a norm whose file holds weight - 1, unless mlx-lm converted it
   bool optional = false;
+  Precision precision = Precision::kModel;
 };
 
 // The routed experts of one layer: gate and up [intermediate, hidden], down [hidden, intermediate] each.

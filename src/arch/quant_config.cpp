@@ -96,6 +96,7 @@ QuantConfig read_mlx(const ConfigReader& block) {
 void read_fp8_blocks(const ConfigReader& block, QuantConfig& quant) {
   if (const auto format = block.maybe_string("fmt"); format && *format != "e4m3")
     block.unsupported("fmt", "\"e4m3\"");
+  quant.e8m0_scales = block.maybe_string("scale_fmt") == "ue8m0";
   if (!block.json().contains("weight_block_size")) {
     quant.block_rows = quant.block_cols = kDefaultFp8Block;
     return;

@@ -39,6 +39,7 @@ struct QuantConfig {
       overrides;              // kMlx: module path -> settings; none = dense
   uint32_t block_rows = 0;    // kFp8; 0 = one scale per tensor
   uint32_t block_cols = 0;    // kFp8; 0 = one scale per tensor
+  bool e8m0_scales = false;   // kFp8: scales are powers of two
   bool fp4_experts = false;   // kFp8 beside expert_dtype "fp4"
   bool gguf_experts = false;  // experts are GGUF blocks in expert_sidecar/, not in the shards
 

@@ -59,11 +59,12 @@ class PlanBuilder {
     return names;
   }
 
-  std::string_view find_prefix() const {
+  // Also settles which spelling this file uses, for complaints about what is missing.
+  std::string_view find_prefix() {
     const std::vector<std::string> names = spellings(parameter(kEmbedding));
     for (const std::string_view prefix : kPrefixes) {
-      for (const std::string& name : names) {
-        if (lookup_.has_module(std::string(prefix) + name)) return prefix;
+      for (spelling_ = 0; spelling_ < names.size(); ++spelling_) {
+        if (lookup_.has_module(std::string(prefix) + names[spelling_])) return prefix;
       }
     }
     throw Error(ErrorCode::kCorruptFile,
@@ -72,12 +73,13 @@ class PlanBuilder {
                             fmt::join(kPrefixes.begin(), kPrefixes.end() - 1, "\", \""), config_.model_type));
   }
 
-  // The stored module of a parameter: the first spelling that is there; else its own name, for the complaint.
+  // The stored module of a parameter: the first spelling that is there; else the one to complain about.
   std::string stored_module(const Parameter& parameter) const {
-    for (const std::string& name : spellings(parameter)) {
+    const std::vector<std::string> names = spellings(parameter);
+    for (const std::string& name : names) {
       if (lookup_.has_module(plan_.prefix + name)) return plan_.prefix + name;
     }
-    return plan_.prefix + parameter.name;
+    return plan_.prefix + names[std::min(spelling_, names.size() - 1)];
   }
 
   // Its tensor: modules keep their values in ".weight", parameters that are no module under their own name.
@@ -94,7 +96,10 @@ class PlanBuilder {
 
   void add(const Parameter& parameter) {
     const std::string module = stored_module(parameter);
-    if (parameter.optional && !lookup_.has_module(module)) return;
+    if (!lookup_.has_module(module)) {
+      if (parameter.optional) return;
+      lookup_.fail(module, "(or the same with .weight) is missing");
+    }
     switch (parameter.kind) {
       case ParameterKind::kMatrix:
         plan_.matrices[parameter.name] = lookup_.matrix(module, 0, parameter.rows, parameter.cols).first;
@@ -198,6 +203,7 @@ class PlanBuilder {
   ParameterList list_;
   TensorPlan plan_;
   TensorLookup lookup_;
+  size_t spelling_ = 0;  // of the embedding: 0 = canonical
   bool shifted_norms_ = false;
   std::string head_module_;  // stored although the head is tied
 };

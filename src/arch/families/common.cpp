@@ -105,14 +105,14 @@ Parameter& ParameterWriter::table(std::string_view name, uint32_t rows, uint32_t
 }
 
 void ParameterWriter::linear(std::string_view name, uint32_t rows, uint32_t cols, bool bias) {
-  matrix(name, rows, cols);
+  matrix(name, rows, cols).precision = Precision::kLinear;
   if (bias) vector(fmt::format("{}.bias", name), rows);
 }
 
 void ParameterWriter::gated_mlp(std::string_view module, uint32_t width, uint32_t hidden) {
-  matrix(fmt::format("{}.gate_proj", module), width, hidden);
-  matrix(fmt::format("{}.up_proj", module), width, hidden);
-  matrix(fmt::format("{}.down_proj", module), hidden, width);
+  linear(fmt::format("{}.gate_proj", module), width, hidden, false);
+  linear(fmt::format("{}.up_proj", module), width, hidden, false);
+  linear(fmt::format("{}.down_proj", module), hidden, width, false);
 }
 
 }  // namespace mach

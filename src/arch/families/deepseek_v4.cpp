@@ -217,15 +217,26 @@ class Names {
     prefix_ = prefix;
     write_.at(prefix);
   }
-  void matrix(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols,
+  void linear(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols,
               std::string_view mlx = "") {
-    spell(write_.matrix(name, rows, cols), original, mlx);
+    spell(write_.matrix(name, rows, cols), original, mlx).precision = Precision::kLinear;
   }
-  void vector(std::string_view name, std::string_view original, uint32_t count, std::string_view mlx = "") {
-    spell(write_.vector(name, count), original, mlx);
+  // Neither FP8 nor fp32: what the published checkpoint keeps in bf16.
+  void matrix(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols) {
+    spell(write_.matrix(name, rows, cols), original, "");
   }
-  void table(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols) {
-    spell(write_.table(name, rows, cols), original, "");
+  void norm(std::string_view name, std::string_view original, uint32_t count) {
+    spell(write_.vector(name, count), original, "");
+  }
+  void floats(std::string_view name, std::string_view original, uint32_t count, std::string_view mlx = "") {
+    spell(write_.vector(name, count), original, mlx).precision = Precision::kFloat;
+  }
+  void float_table(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols) {
+    spell(write_.table(name, rows, cols), original, "").precision = Precision::kFloat;
+  }
+  void float_matrix(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols,
+                    std::string_view mlx = "") {
+    spell(write_.matrix(name, rows, cols), original, mlx).precision = Precision::kFloat;
   }
   void integers(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols) {
     Parameter& parameter = write_.matrix(name, rows, cols);
@@ -234,9 +245,10 @@ class Names {
   }
 
  private:
-  void spell(Parameter& parameter, std::string_view original, std::string_view mlx) const {
+  Parameter& spell(Parameter& parameter, std::string_view original, std::string_view mlx) const {
     parameter.spellings.push_back(prefix_ + std::string(original));
     if (!mlx.empty()) parameter.spellings.push_back(prefix_ + std::string(mlx));
+    return parameter;
   }
   ParameterWriter write_;
   std::string prefix_;
@@ -245,9 +257,10 @@ class Names {
 void write_hyper_connection(const DeepSeekConfig& deepseek, uint32_t hidden, std::string_view name,
                             std::string_view original, Names& write) {
   const uint32_t rows = deepseek.hc_rows();
-  write.matrix(fmt::format("{}.fn", name), fmt::format("{}_fn", original), rows, deepseek.streams * hidden);
-  write.vector(fmt::format("{}.base", name), fmt::format("{}_base", original), rows);
-  write.vector(fmt::format("{}.scale", name), fmt::format("{}_scale", original), 3);
+  write.float_matrix(fmt::format("{}.fn", name), fmt::format("{}_fn", original), rows,
+                     deepseek.streams * hidden);
+  write.floats(fmt::format("{}.base", name), fmt::format("{}_base", original), rows);
+  write.floats(fmt::format("{}.scale", name), fmt::format("{}_scale", original), 3);
 }
 
 // Content and gate projections of `width` outputs pooled over `ratio` tokens into entries of `dim`.
@@ -255,8 +268,8 @@ void write_compressor(std::string_view name, std::string_view original, uint32_t
                       uint32_t dim, uint32_t hidden, Names& write) {
   write.matrix(fmt::format("{}.kv_proj", name), fmt::format("{}.wkv", original), width, hidden);
   write.matrix(fmt::format("{}.gate_proj", name), fmt::format("{}.wgate", original), width, hidden);
-  write.table(fmt::format("{}.position_bias", name), fmt::format("{}.ape", original), ratio, width);
-  write.vector(fmt::format("{}.kv_norm", name), fmt::format("{}.norm", original), dim);
+  write.float_table(fmt::format("{}.position_bias", name), fmt::format("{}.ape", original), ratio, width);
+  write.norm(fmt::format("{}.kv_norm", name), fmt::format("{}.norm", original), dim);
 }
 
 void write_attention(const ModelConfig& config, const LayerConfig& layer, Names& write) {
@@ -265,14 +278,14 @@ void write_attention(const ModelConfig& config, const LayerConfig& layer, Names&
   const uint32_t width = layer.heads * layer.head_dim;
   const uint32_t rank = deepseek.q_lora_rank;
   const uint32_t groups_width = deepseek.o_groups * deepseek.o_lora_rank;
-  write.matrix("self_attn.q_a_proj", "attn.wq_a", rank, hidden);
-  write.vector("self_attn.q_a_norm", "attn.q_norm", rank);
-  write.matrix("self_attn.q_b_proj", "attn.wq_b", width, rank);
-  write.matrix("self_attn.kv_proj", "attn.wkv", layer.head_dim, hidden);
-  write.vector("self_attn.kv_norm", "attn.kv_norm", layer.head_dim);
-  write.matrix("self_attn.o_a_proj", "attn.wo_a", groups_width, width / deepseek.o_groups);
-  write.matrix("self_attn.o_b_proj", "attn.wo_b", hidden, groups_width);
-  write.vector("self_attn.sinks", "attn.attn_sink", layer.heads);
+  write.linear("self_attn.q_a_proj", "attn.wq_a", rank, hidden);
+  write.norm("self_attn.q_a_norm", "attn.q_norm", rank);
+  write.linear("self_attn.q_b_proj", "attn.wq_b", width, rank);
+  write.linear("self_attn.kv_proj", "attn.wkv", layer.head_dim, hidden);
+  write.norm("self_attn.kv_norm", "attn.kv_norm", layer.head_dim);
+  write.linear("self_attn.o_a_proj", "attn.wo_a", groups_width, width / deepseek.o_groups);
+  write.linear("self_attn.o_b_proj", "attn.wo_b", hidden, groups_width);
+  write.floats("self_attn.sinks", "attn.attn_sink", layer.heads);
   if (layer.mixer == MixerKind::kDeepSeekSliding) return;
   const bool csa = layer.mixer == MixerKind::kDeepSeekCsa;
   write_compressor("self_attn.compressor", "attn.compressor", (csa ? 2 : 1) * layer.head_dim,
@@ -281,7 +294,7 @@ void write_attention(const ModelConfig& config, const LayerConfig& layer, Names&
   const uint32_t index_dim = deepseek.index_head_dim;
   write_compressor("self_attn.compressor.indexer", "attn.indexer.compressor", 2 * index_dim,
                    layer.compress_ratio, index_dim, hidden, write);
-  write.matrix("self_attn.compressor.indexer.q_b_proj", "attn.indexer.wq_b", deepseek.index_heads * index_dim,
+  write.linear("self_attn.compressor.indexer.q_b_proj", "attn.indexer.wq_b", deepseek.index_heads * index_dim,
                rank);
   write.matrix("self_attn.compressor.indexer.scorer.weights_proj", "attn.indexer.weights_proj",
                deepseek.index_heads, hidden);
@@ -294,15 +307,15 @@ void write_ffn(const ModelConfig& config, const LayerConfig& layer, Names& write
   if (layer.hash_routed) {
     write.integers("mlp.gate.tid2eid", "ffn.gate.tid2eid", config.vocab_size, config.moe.top_k);
   } else {
-    write.vector("mlp.gate.e_score_correction_bias", "ffn.gate.bias", config.moe.experts,
+    write.floats("mlp.gate.e_score_correction_bias", "ffn.gate.bias", config.moe.experts,
                  "ffn.gate.e_score_correction_bias");
   }
   constexpr std::string_view kShared = "ffn.shared_experts";
-  write.matrix("mlp.shared_experts.gate_proj", "ffn.shared_experts.w1", width, hidden,
+  write.linear("mlp.shared_experts.gate_proj", "ffn.shared_experts.w1", width, hidden,
                fmt::format("{}.gate_proj", kShared));
-  write.matrix("mlp.shared_experts.up_proj", "ffn.shared_experts.w3", width, hidden,
+  write.linear("mlp.shared_experts.up_proj", "ffn.shared_experts.w3", width, hidden,
                fmt::format("{}.up_proj", kShared));
-  write.matrix("mlp.shared_experts.down_proj", "ffn.shared_experts.w2", hidden, width,
+  write.linear("mlp.shared_experts.down_proj", "ffn.shared_experts.w2", hidden, width,
                fmt::format("{}.down_proj", kShared));
 }
 
@@ -314,16 +327,17 @@ ParameterList deepseek_v4_parameters(const ModelConfig& config) {
   const uint32_t hidden = config.hidden_size;
   const DeepSeekConfig& deepseek = *config.deepseek;
   write.matrix("embed_tokens", "embed", config.vocab_size, hidden);
-  write.vector("norm", "norm", hidden);
+  write.norm("norm", "norm", hidden);
   write.matrix("lm_head", "head", config.vocab_size, hidden);
-  write.matrix("hc_head.hc_fn", "hc_head_fn", deepseek.streams, deepseek.streams * hidden, "hc_head.fn");
-  write.vector("hc_head.hc_base", "hc_head_base", deepseek.streams, "hc_head.base");
-  write.vector("hc_head.hc_scale", "hc_head_scale", 1, "hc_head.scale");
+  write.float_matrix("hc_head.hc_fn", "hc_head_fn", deepseek.streams, deepseek.streams * hidden,
+                     "hc_head.fn");
+  write.floats("hc_head.hc_base", "hc_head_base", deepseek.streams, "hc_head.base");
+  write.floats("hc_head.hc_scale", "hc_head_scale", 1, "hc_head.scale");
   for (uint32_t i = 0; i < config.layer_count(); ++i) {
     const LayerConfig& layer = config.layers[i];
     write.at(fmt::format("layers.{}.", i));
-    write.vector("input_layernorm", "attn_norm", hidden);
-    write.vector("post_attention_layernorm", "ffn_norm", hidden);
+    write.norm("input_layernorm", "attn_norm", hidden);
+    write.norm("post_attention_layernorm", "ffn_norm", hidden);
     write_hyper_connection(deepseek, hidden, "attn_hc", "hc_attn", write);
     write_hyper_connection(deepseek, hidden, "ffn_hc", "hc_ffn", write);
     write_attention(config, layer, write);

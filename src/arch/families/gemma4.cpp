@@ -199,13 +199,13 @@ namespace {
 void write_attention(const LayerConfig& layer, uint32_t hidden, ParameterWriter& write) {
   const uint32_t q_width = layer.heads * layer.head_dim;
   const uint32_t kv_width = layer.kv_heads * layer.head_dim;
-  write.matrix("self_attn.q_proj", q_width, hidden);
-  write.matrix("self_attn.o_proj", hidden, q_width);
+  write.linear("self_attn.q_proj", q_width, hidden, false);
+  write.linear("self_attn.o_proj", hidden, q_width, false);
   write.vector("self_attn.q_norm", layer.head_dim);
   if (layer.kv_source) return;
-  write.matrix("self_attn.k_proj", kv_width, hidden);
+  write.linear("self_attn.k_proj", kv_width, hidden, false);
   write.vector("self_attn.k_norm", layer.head_dim);
-  if (!layer.k_eq_v) write.matrix("self_attn.v_proj", kv_width, hidden);
+  if (!layer.k_eq_v) write.linear("self_attn.v_proj", kv_width, hidden, false);
 }
 
 void write_layer(const ModelConfig& config, const LayerConfig& layer, ParameterWriter& write) {

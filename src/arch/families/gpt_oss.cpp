@@ -75,7 +75,8 @@ ParameterList gpt_oss_parameters(const ModelConfig& config) {
     write.linear("self_attn.v_proj", kv_width, hidden, config.attention_bias);
     write.linear("self_attn.o_proj", hidden, q_width, config.attention_bias);
     write.vector("self_attn.sinks", layer.heads);
-    write.linear("mlp.router", config.moe.experts, hidden, true);
+    write.matrix("mlp.router", config.moe.experts, hidden);
+    write.vector("mlp.router.bias", config.moe.experts);
     list.experts.push_back({i, {fmt::format("layers.{}.mlp", i)}});
   }
   return list;

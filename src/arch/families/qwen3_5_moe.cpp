@@ -84,15 +84,15 @@ void write_attention(const ModelConfig& config, const LayerConfig& layer, Parame
 }
 
 void write_gated_delta(const GatedDeltaConfig& delta, uint32_t hidden, ParameterWriter& write) {
-  write.matrix("linear_attn.in_proj_qkv", delta.conv_channels(), hidden);
-  write.matrix("linear_attn.in_proj_z", delta.value_width(), hidden);
+  write.linear("linear_attn.in_proj_qkv", delta.conv_channels(), hidden, false);
+  write.linear("linear_attn.in_proj_z", delta.value_width(), hidden, false);
   write.matrix("linear_attn.in_proj_a", delta.value_heads, hidden);
   write.matrix("linear_attn.in_proj_b", delta.value_heads, hidden);
   write.table("linear_attn.conv1d", delta.conv_channels(), delta.conv_taps);
   write.vector("linear_attn.A_log", delta.value_heads);
   write.vector("linear_attn.dt_bias", delta.value_heads);
   write.vector("linear_attn.norm", delta.value_dim);  // the one norm that is stored as it is used
-  write.matrix("linear_attn.out_proj", hidden, delta.value_width());
+  write.linear("linear_attn.out_proj", hidden, delta.value_width(), false);
 }
 
 }  // namespace
