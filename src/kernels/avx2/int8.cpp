@@ -124,6 +124,7 @@ struct ByteRows {
 // factors[...] of kBlock groups for one row and column.
 template <bool Halves>
 void multiply_factors(const float* row, const float* column, float* out) noexcept {
+#pragma GCC unroll 8
   for (uint32_t k = 0; k < kBlock; k += 8) {
     const __m256 x = _mm256_loadu_ps(column + k);
     if constexpr (Halves) {
@@ -184,12 +185,16 @@ void tile(const kernel::Int8Job& job, uint32_t row, const Codes& codes, uint32_t
   const uint32_t groups = (job.weight->cols + kGroup - 1) / kGroup;
   const __m256i ones = _mm256_set1_epi16(1);
   __m256 sums[R][C];
+#pragma GCC unroll 8
   for (uint32_t r = 0; r < R; ++r) {
+#pragma GCC unroll 8
     for (uint32_t c = 0; c < C; ++c) sums[r][c] = _mm256_setzero_ps();
   }
   for (uint32_t block = 0; block < groups; block += kBlock) {
     alignas(32) float factors[R][C][kBlock * kPerGroup];
+#pragma GCC unroll 8
     for (uint32_t r = 0; r < R; ++r) {
+#pragma GCC unroll 8
       for (uint32_t c = 0; c < C; ++c) {
         multiply_factors<Codec::kHalves>(
             scales.factors + (first + r) * scales.stride + size_t{block} * kPerGroup,
@@ -200,12 +205,15 @@ void tile(const kernel::Int8Job& job, uint32_t row, const Codes& codes, uint32_t
     for (uint32_t g = 0; g < count; ++g) {
       __m256i code[R];
       __m256i magnitude[R];
+#pragma GCC unroll 8
       for (uint32_t r = 0; r < R; ++r) {
         code[r] = codes.load(first + r, block + g);
         magnitude[r] = Codec::kSigned ? _mm256_abs_epi8(code[r]) : code[r];
       }
+#pragma GCC unroll 8
       for (uint32_t c = 0; c < C; ++c) {
         const __m256i x = load32(columns[c].values + size_t{kGroup} * (block + g));
+#pragma GCC unroll 8
         for (uint32_t r = 0; r < R; ++r) {
           const __m256i signed_x = Codec::kSigned ? _mm256_sign_epi8(x, code[r]) : x;
           const __m256i products = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude[r], signed_x), ones);
@@ -216,7 +224,9 @@ void tile(const kernel::Int8Job& job, uint32_t row, const Codes& codes, uint32_t
     }
   }
   const uint32_t bias_groups = job.weight->cols / job.weight->format.group;
+#pragma GCC unroll 8
   for (uint32_t r = 0; r < R; ++r) {
+#pragma GCC unroll 8
     for (uint32_t c = 0; c < C; ++c) {
       const float bias = bias_sum(scales.biases + (first + r) * scales.stride, columns[c].sums, bias_groups);
       const float sum = sum_lanes(sums[r][c], _mm256_setzero_ps()) + bias;
@@ -230,6 +240,7 @@ template <class Codec, uint32_t R, uint32_t C, class Codes>
 void strip(const kernel::Int8Job& job, uint32_t row, uint32_t count, const Codes& codes, const Scales& scales,
            uint32_t first_column) noexcept {
   Column columns[C];
+#pragma GCC unroll 8
   for (uint32_t c = 0; c < C; ++c) columns[c] = column_of(job, first_column + c);
   uint32_t r = 0;
   for (; r + R <= count; r += R) tile<Codec, R, C>(job, row, codes, r, scales, columns);

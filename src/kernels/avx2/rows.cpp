@@ -12,19 +12,26 @@ void dot_tile(const std::byte* rows, uint64_t stride, uint32_t n, const float* c
               size_t y_stride) noexcept {
   __m256 low[R][C];
   __m256 high[R][C];
+#pragma GCC unroll 8
   for (uint32_t r = 0; r < R; ++r) {
+#pragma GCC unroll 8
     for (uint32_t c = 0; c < C; ++c) low[r][c] = high[r][c] = _mm256_setzero_ps();
   }
   const auto step = [&](__m256(&sums)[R][C], const __m256(&w)[R], uint32_t c, __m256 column) {
+#pragma GCC unroll 8
     for (uint32_t r = 0; r < R; ++r) sums[r][c] = _mm256_fmadd_ps(w[r], column, sums[r][c]);
   };
   uint32_t i = 0;
   for (; i + 16 <= n; i += 16) {
     const std::byte* at = rows + i * Element::kBytes;
     __m256 w[R];
+#pragma GCC unroll 8
     for (uint32_t r = 0; r < R; ++r) w[r] = Element::load(at + r * stride);
+#pragma GCC unroll 8
     for (uint32_t c = 0; c < C; ++c) step(low, w, c, _mm256_loadu_ps(x[c] + i));
+#pragma GCC unroll 8
     for (uint32_t r = 0; r < R; ++r) w[r] = Element::load(at + r * stride + 8 * Element::kBytes);
+#pragma GCC unroll 8
     for (uint32_t c = 0; c < C; ++c) step(high, w, c, _mm256_loadu_ps(x[c] + i + 8));
   }
   if (i < n) {
@@ -32,12 +39,18 @@ void dot_tile(const std::byte* rows, uint64_t stride, uint32_t n, const float* c
     const uint32_t high_count = high_part(n - i);
     const std::byte* at = rows + i * Element::kBytes;
     __m256 w[R];
+#pragma GCC unroll 8
     for (uint32_t r = 0; r < R; ++r) w[r] = Element::load(at + r * stride, low_count);
+#pragma GCC unroll 8
     for (uint32_t c = 0; c < C; ++c) step(low, w, c, load_part(x[c] + i, low_count));
+#pragma GCC unroll 8
     for (uint32_t r = 0; r < R; ++r) w[r] = Element::load(at + r * stride + 8 * Element::kBytes, high_count);
+#pragma GCC unroll 8
     for (uint32_t c = 0; c < C; ++c) step(high, w, c, load_part(x[c] + i + 8, high_count));
   }
+#pragma GCC unroll 8
   for (uint32_t r = 0; r < R; ++r) {
+#pragma GCC unroll 8
     for (uint32_t c = 0; c < C; ++c) y[c * y_stride + r] = sum_lanes(low[r][c], high[r][c]);
   }
 }
@@ -68,7 +81,9 @@ template <class Element, uint32_t V, uint32_t C>
 void mix_tile(kernel::Rows rows, uint32_t part, const float* weights, size_t weight_stride, float* y,
               size_t y_stride) noexcept {
   __m256 sums[C][V];
+#pragma GCC unroll 8
   for (uint32_t c = 0; c < C; ++c) {
+#pragma GCC unroll 8
     for (uint32_t v = 0; v < V; ++v) {
       const float* at = y + c * y_stride + 8 * v;
       sums[c][v] = v + 1 < V || part == 8 ? _mm256_loadu_ps(at) : load_part(at, part);
@@ -77,16 +92,21 @@ void mix_tile(kernel::Rows rows, uint32_t part, const float* weights, size_t wei
   for (uint32_t r = 0; r < rows.count; ++r) {
     const std::byte* row = rows.data + r * rows.stride;
     __m256 element[V];
+#pragma GCC unroll 8
     for (uint32_t v = 0; v < V; ++v) {
       const std::byte* at = row + 8 * v * Element::kBytes;
       element[v] = v + 1 < V || part == 8 ? Element::load(at) : Element::load(at, part);
     }
+#pragma GCC unroll 8
     for (uint32_t c = 0; c < C; ++c) {
       const __m256 weight = _mm256_broadcast_ss(weights + c * weight_stride + r);
+#pragma GCC unroll 8
       for (uint32_t v = 0; v < V; ++v) sums[c][v] = _mm256_fmadd_ps(weight, element[v], sums[c][v]);
     }
   }
+#pragma GCC unroll 8
   for (uint32_t c = 0; c < C; ++c) {
+#pragma GCC unroll 8
     for (uint32_t v = 0; v < V; ++v) {
       float* at = y + c * y_stride + 8 * v;
       if (v + 1 < V || part == 8) {
