@@ -59,7 +59,10 @@ std::string_view GemmaParser::consume(std::string_view text) {
       return consume_arguments(text);
     case State::kCallDone:
       text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
-      if (!text.empty()) out_.content(text);
+      if (!text.empty()) state_ = State::kCallTrailer;
+      return text;
+    case State::kCallTrailer:
+      out_.content(text);
       return {};
   }
   return {};
@@ -159,6 +162,7 @@ void GemmaParser::read_marker(Marker marker, std::string_view spelling) {
       break_call();
       break;
     case State::kCallDone:
+    case State::kCallTrailer:
       state_ = State::kContent;
       if (marker == Marker::kCallClose) {
         out_.content_boundary();

@@ -19,7 +19,15 @@ class GemmaParser final : public MarkerParser {
   GemmaParser(std::span<const MarkerRow> markers, const ParserOptions& options);
 
  private:
-  enum class State : uint8_t { kContent, kChannelName, kReasoning, kCallName, kArguments, kCallDone };
+  enum class State : uint8_t {
+    kContent,
+    kChannelName,
+    kReasoning,
+    kCallName,
+    kArguments,
+    kCallDone,
+    kCallTrailer
+  };
 
   void read_text(std::string_view text) override;
   void read_marker(Marker marker, std::string_view spelling) override;

@@ -102,8 +102,7 @@ std::string_view HarmonyParser::call_text(std::string_view text) {
     if (role == JsonByte::kInvalid || (!inside && role != JsonByte::kSpace && text[i] != '{')) {
       out_.arguments(accepted);
       raw_.append(text.substr(0, i));
-      break_block();
-      state_ = State::kContent;
+      break_call();
       return text.substr(i);
     }
     if (inside || role != JsonByte::kSpace) append_json_byte(accepted, text[i], role);
@@ -137,7 +136,8 @@ void HarmonyParser::read_text(std::string_view text) {
       return;
     case State::kCallDone:
     case State::kBetween:
-      if (trimmed(text).empty()) return;
+      text.remove_prefix(std::min(text.find_first_not_of(kSpaces), text.size()));
+      if (text.empty()) return;
       begin_content();
       [[fallthrough]];
     case State::kContent:
@@ -180,13 +180,18 @@ void HarmonyParser::read_marker(Marker marker, std::string_view spelling) {
   }
 }
 
+void HarmonyParser::break_call() {
+  begin_content();
+  break_block();
+}
+
 // Whatever was open ends here.
 void HarmonyParser::end_body() {
   if (state_ == State::kCall && json_->depth() == 0) {
     out_.arguments("{}");  // an empty body; anything but spaces has finished or broken the call
     finish_call();
   } else if (state_ == State::kCall) {
-    break_block();
+    break_call();
   } else if (state_ == State::kReasoning) {
     out_.close_reasoning();
   } else if (state_ == State::kHeader && header_.find('<') == std::string::npos &&

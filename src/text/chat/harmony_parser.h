@@ -41,6 +41,7 @@ class HarmonyParser final : public MarkerParser {
   void begin_content();
   std::string_view call_text(std::string_view text);
   void finish_call();
+  void break_call();
   void end_body();
 
   State state_ = State::kHeader;

@@ -1,6 +1,6 @@
 // Small pieces of JSON text: escaping, quoting, numbers. Arguments of tool calls are written as text and never pass
 // through a document tree, so that numbers keep their digits and objects their order.
-// Pure functions, callable from any thread. Input is valid UTF-8 (see utf8_stream.h).
+// Pure functions, callable from any thread. Input is valid UTF-8.
 #pragma once
 
 #include <optional>

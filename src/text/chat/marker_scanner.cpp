@@ -1,5 +1,7 @@
 #include "text/chat/marker_scanner.h"
 
+#include "base/utf8.h"
+
 namespace mach {
 
 MarkerScanner::MarkerScanner(std::span<const MarkerRow> rows, const MarkerLookup& marker_id) {
@@ -11,6 +13,21 @@ MarkerScanner::MarkerScanner(std::span<const MarkerRow> rows, const MarkerLookup
       by_text_.push_back(&row);
     }
   }
+}
+
+void MarkerScanner::append(std::string_view bytes) {
+  std::string joined;
+  if (!partial_.empty()) {
+    joined = partial_.append(bytes);
+    bytes = joined;
+  }
+  const std::string_view whole = bytes.substr(0, complete_utf8_prefix(bytes));
+  if (is_valid_utf8(whole)) {
+    buffer_.append(whole);
+  } else {
+    buffer_.append(replace_invalid_utf8(whole));
+  }
+  partial_ = bytes.substr(whole.size());
 }
 
 void MarkerScanner::emit_text(size_t begin, size_t end, Handler& handler) {
@@ -54,12 +71,13 @@ void MarkerScanner::push(TokenPiece piece, Handler& handler) {
       return;
     }
   }
-  utf8_.push(piece.text, buffer_);
+  append(piece.text);
   if (!buffer_.empty()) scan(false, handler);
 }
 
 void MarkerScanner::flush(Handler& handler) {
-  utf8_.flush(buffer_);
+  if (!partial_.empty()) append_utf8(buffer_, kReplacementCharacter);
+  partial_.clear();
   scan(true, handler);
 }
 

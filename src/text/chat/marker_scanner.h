@@ -1,6 +1,7 @@
 // Splits generated tokens into text and markers. A marker is a piece of a chat format's syntax with a fixed spelling: a
 // special token, or plain text such as "</parameter>". What a marker means in its place is the parser's business; it
 // also turns markers back into text where they cannot mean anything.
+// Text is made valid UTF-8 on the way: characters cut apart are joined, bytes that belong to none become U+FFFD.
 // Work is proportional to the text (times the few markers of a format); at most one marker's length is held back.
 // Single-owner.
 #pragma once
@@ -13,7 +14,6 @@
 #include <vector>
 
 #include "text/chat/output_parser.h"
-#include "text/chat/utf8_stream.h"
 
 namespace mach {
 
@@ -63,13 +63,14 @@ class MarkerScanner {
   void flush(Handler& handler);  // no more tokens: what was held back is text
 
  private:
+  void append(std::string_view bytes);
   void scan(bool final, Handler& handler);
   void emit_text(size_t begin, size_t end, Handler& handler);
 
   std::vector<std::pair<int32_t, const MarkerRow*>> by_id_;
   std::vector<const MarkerRow*> by_text_;
-  Utf8Stream utf8_;
-  std::string buffer_;
+  std::string partial_;  // the first bytes of a character cut apart
+  std::string buffer_;   // valid UTF-8 that has not been handed on
 };
 
 }  // namespace mach

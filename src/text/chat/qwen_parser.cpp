@@ -104,7 +104,10 @@ std::string_view QwenParser::consume(std::string_view text) {
       return {};
     case State::kCallDone:
       text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
-      if (!text.empty()) out_.content(text);
+      if (!text.empty()) state_ = State::kCallTrailer;
+      return text;
+    case State::kCallTrailer:
+      out_.content(text);
       return {};
   }
   return {};
@@ -206,6 +209,7 @@ void QwenParser::body_marker(Marker marker, std::string_view spelling) {
       value_marker(marker, spelling);
       return;
     case State::kCallDone:
+    case State::kCallTrailer:
       if (marker == Marker::kCallClose) {
         out_.content_boundary();
         state_ = State::kContent;
@@ -333,7 +337,7 @@ void QwenParser::body_end(Ending ending) {
     default:
       break;
   }
-  if (state_ != State::kContent && state_ != State::kCallDone) break_call();
+  if (!raw_.empty()) break_call();
   state_ = State::kContent;
 }
 

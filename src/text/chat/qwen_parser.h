@@ -38,6 +38,7 @@ class QwenParser final : public ThinkParser {
     kParameterName,  // after <parameter=
     kValue,          // between <parameter=p> and </parameter>
     kCallDone,       // the call is finished, </tool_call> may follow
+    kCallTrailer,    // content where </tool_call> should have followed
   };
   // Closing tags seen inside a value whose </parameter> may be missing.
   enum class Tail : uint8_t { kNone, kFunctionClosed, kCallClosed, kNextParameter };
