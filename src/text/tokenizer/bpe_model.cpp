@@ -10,6 +10,7 @@
 
 #include "base/utf8.h"
 #include "text/tokenizer/byte_level.h"
+#include "text/tokenizer/characters.h"
 
 namespace mach {
 namespace {
@@ -60,12 +61,12 @@ BpeModel::BpeModel(StringTable vocabulary, MergeTable merges, BpeOptions options
 
 void BpeModel::index_characters() {
   character_ids_.assign(kDirectCharacters, kNone);
-  std::string text;
-  for (char32_t c = 0; c < kDirectCharacters; ++c) {
-    if (c >= 0xd800 && c <= 0xdfff) continue;
-    text.clear();
-    append_utf8(text, c);
-    character_ids_[c] = vocabulary_.find(text).value_or(kNone);
+  for (size_t id = 0; id < vocabulary_.id_limit(); ++id) {
+    const std::string_view text = vocabulary_.at(static_cast<TokenId>(id));
+    if (text.empty() || text.size() > 3) continue;
+    const Character c = character_at(text, 0);
+    if (c.length == text.size() && c.code_point < kDirectCharacters)
+      character_ids_[c.code_point] = static_cast<TokenId>(id);
   }
 }
 
@@ -82,7 +83,7 @@ void BpeModel::index_pairs() {
     const std::string_view text = vocabulary_.at(id);
     char32_t left = 0;
     for (size_t pos = 0; pos < text.size();) {
-      const Utf8Char c = decode_utf8(text.substr(pos));
+      const Character c = character_at(text, pos);
       if (pos > 0) {
         const uint64_t bit = pair_bit(left, c.code_point);
         joinable_pairs_[bit / 64] |= uint64_t{1} << bit % 64;
@@ -100,7 +101,7 @@ bool BpeModel::may_join(char32_t left, char32_t right) const noexcept {
 }
 
 TokenId BpeModel::id_of_character(std::string_view character) const noexcept {
-  const Utf8Char c = decode_utf8(character);
+  const Character c = character_at(character, 0);
   if (c.code_point < kDirectCharacters) return character_ids_[c.code_point];
   return vocabulary_.find(character).value_or(kNone);
 }
@@ -113,7 +114,7 @@ void BpeModel::encode(std::string_view piece, Scratch& scratch, std::vector<Toke
   char32_t left = 0;
   bool left_known = false;
   for (size_t pos = 0; pos < piece.size();) {
-    const Utf8Char c = decode_utf8(piece.substr(pos));
+    const Character c = character_at(piece, pos);
     const bool known = id_of_character(piece.substr(pos, c.length)) != kNone;
     if (left_known && known && !may_join(left, c.code_point)) {
       encode_cached(piece.substr(begin, pos - begin), scratch, out);
@@ -180,7 +181,7 @@ void BpeModel::start_from_units(std::string_view word, Scratch& scratch) const {
   std::vector<TokenId>& symbols = scratch.symbols;
   bool unknown_pending = false;
   for (size_t pos = 0; pos < word.size();) {
-    const size_t length = options_.byte_level ? 1 : decode_utf8(word.substr(pos)).length;
+    const size_t length = options_.byte_level ? 1 : character_at(word, pos).length;
     const std::string_view unit = word.substr(pos, length);
     const bool first = pos == 0;
     pos += length;

@@ -1,6 +1,7 @@
 #include "text/tokenizer/byte_level.h"
 
 #include "base/utf8.h"
+#include "text/tokenizer/characters.h"
 
 namespace mach {
 namespace {
@@ -46,7 +47,7 @@ std::optional<uint8_t> byte_of_character(char32_t code_point) noexcept {
 void append_byte_level_decoded(std::string_view token, std::string& out) {
   const size_t start = out.size();
   for (size_t pos = 0; pos < token.size();) {
-    const Utf8Char c = decode_utf8(token.substr(pos));
+    const Character c = character_at(token, pos);
     const std::optional<uint8_t> byte = byte_of_character(c.code_point);
     if (!byte) {
       out.resize(start);

@@ -17,7 +17,7 @@ const std::array<char16_t, 256>& byte_level_characters() noexcept;
 // The byte that a character stands for, if it belongs to the alphabet.
 std::optional<uint8_t> byte_of_character(char32_t code_point) noexcept;
 
-// The bytes that a token stands for: if every character belongs to the alphabet, one byte each; otherwise (an added token
+// The bytes that a token (valid UTF-8) stands for: if every character belongs to the alphabet, one byte each; otherwise (an added token
 // such as "<｜User｜>") its own UTF-8. This is what the ByteLevel decoder does to each token.
 void append_byte_level_decoded(std::string_view token, std::string& out);
 

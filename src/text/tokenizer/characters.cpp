@@ -5,8 +5,6 @@
 
 #include <utf8proc.h>
 
-#include "base/utf8.h"
-
 namespace mach {
 namespace {
 
@@ -68,17 +66,17 @@ bool is_word_character(char32_t c) noexcept {
 }
 
 bool starts_with_word_character(std::string_view text) noexcept {
-  return !text.empty() && is_word_character(decode_utf8(text).code_point);
+  return !text.empty() && is_word_character(character_at(text, 0).code_point);
 }
 
 bool ends_with_word_character(std::string_view text) noexcept {
-  return !text.empty() && is_word_character(decode_utf8(text.substr(last_character(text))).code_point);
+  return !text.empty() && is_word_character(character_at(text, last_character(text)).code_point);
 }
 
 size_t leading_white_space(std::string_view text) noexcept {
   size_t pos = 0;
   while (pos < text.size()) {
-    const Utf8Char c = decode_utf8(text.substr(pos));
+    const Character c = character_at(text, pos);
     if (!is_white_space(c.code_point)) break;
     pos += c.length;
   }
@@ -89,7 +87,7 @@ size_t trailing_white_space(std::string_view text) noexcept {
   std::string_view rest = text;
   while (!rest.empty()) {
     const size_t pos = last_character(rest);
-    if (!is_white_space(decode_utf8(rest.substr(pos)).code_point)) break;
+    if (!is_white_space(character_at(rest, pos).code_point)) break;
     rest = rest.substr(0, pos);
   }
   return text.size() - rest.size();

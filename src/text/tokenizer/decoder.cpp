@@ -257,25 +257,28 @@ void Decoder::finish(State& state, std::string& out) const {
   state = State{};
 }
 
-void Decoder::append_token_bytes(std::string_view token, RegexScratch& scratch, std::string& out) const {
-  std::string text(token);
-  std::string changed;
+void Decoder::append_token_bytes(std::string_view token, Buffers& buffers, std::string& out) const {
+  std::string_view text = token;
   for (const TokenStep& rule : token_steps_) {
+    bool changed = false;
     if (std::holds_alternative<ByteFallback>(rule)) {
       if (const std::optional<char> byte = byte_of_token(text)) {
         out.push_back(*byte);
         return;
       }
     } else if (const auto* string = std::get_if<ReplaceString>(&rule)) {
-      if (replace_all(text, string->from, string->to, changed)) text.swap(changed);
+      changed = replace_all(text, string->from, string->to, buffers.changed);
     } else if (const auto* regex = std::get_if<ReplaceRegex>(&rule)) {
-      if (replace_all(text, regex->pattern, regex->to, scratch, changed)) text.swap(changed);
+      changed = replace_all(text, regex->pattern, regex->to, buffers.regex, buffers.changed);
     } else if (const auto* strip = std::get_if<Strip>(&rule)) {
       uint64_t budget = strip->start;
-      text =
-          std::string(strip_back(strip_front(text, strip->character, budget), strip->character, strip->stop));
+      text = strip_back(strip_front(text, strip->character, budget), strip->character, strip->stop);
     } else if (const auto* metaspace = std::get_if<Metaspace>(&rule)) {
-      if (replace_all(text, metaspace->character, " ", changed)) text.swap(changed);
+      changed = replace_all(text, metaspace->character, " ", buffers.changed);
+    }
+    if (changed) {
+      buffers.text.swap(buffers.changed);
+      text = buffers.text;
     }
   }
   if (joint_ == Joint::kBytes) {

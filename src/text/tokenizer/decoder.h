@@ -41,7 +41,11 @@ class Decoder {
   void finish(State& state, std::string& out) const;
 
   // Appends the bytes that a token stands for in the middle of a text, which need not be whole characters.
-  void append_token_bytes(std::string_view token, RegexScratch& regex, std::string& out) const;
+  struct Buffers {
+    std::string text, changed;
+    RegexScratch regex;
+  };
+  void append_token_bytes(std::string_view token, Buffers& buffers, std::string& out) const;
   // push() does nothing but put those bytes together; then push_bytes(token bytes) is the same and faster.
   bool is_concatenation_of_bytes() const noexcept { return joint_ == Joint::kBytes && token_steps_.empty(); }
   void push_bytes(std::string_view bytes, State& state, std::string& out) const;

@@ -41,6 +41,11 @@ class MergeTable {
     }
   }
 
+  // Asks memory for the place of a pair that is about to be inserted or looked up.
+  void prefetch(TokenId left, TokenId right) const noexcept {
+    if (!slots_.empty()) __builtin_prefetch(&slots_[index_of(key_of(left, right))]);
+  }
+
   size_t size() const noexcept { return count_; }
 
   // visit(merged id) for every merge, in no order.

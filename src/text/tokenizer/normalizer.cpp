@@ -31,7 +31,7 @@ void append_lowercase(char32_t c, std::string& out) {
 template <class PerCharacter>
 void for_each_character(std::string_view text, PerCharacter per_character) {
   for (size_t pos = 0; pos < text.size();) {
-    const Utf8Char c = decode_utf8(text.substr(pos));
+    const Character c = character_at(text, pos);
     per_character(c.code_point);
     pos += c.length;
   }

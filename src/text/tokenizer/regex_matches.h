@@ -2,7 +2,7 @@
 // match directly after another match does not count.
 #pragma once
 
-#include "base/utf8.h"
+#include "text/tokenizer/characters.h"
 #include "text/tokenizer/regex.h"
 
 namespace mach {
@@ -17,7 +17,7 @@ void for_each_match(const Regex& regex, std::string_view text, RegexScratch& scr
     if (!match) return;
     if (match->begin == match->end && match->end == last_end) {
       if (from >= text.size()) return;
-      from += decode_utf8(text.substr(from)).length;
+      from += character_at(text, from).length;
       continue;
     }
     on_match(*match);

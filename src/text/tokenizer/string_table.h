@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,10 @@ class StringTable {
   Insert insert(std::string_view text, TokenId id);
 
   std::optional<TokenId> find(std::string_view text) const noexcept;
+  // ids[i] = id of texts[i], -1 for an unknown string. Several times faster than as many find()s on a large table,
+  // because the waits for memory overlap. At most kBatch at once.
+  static constexpr size_t kBatch = 96;
+  void find_batch(std::span<const std::string_view> texts, std::span<TokenId> ids) const noexcept;
   // The string of an id; data() is null when the id has none.
   std::string_view at(TokenId id) const noexcept;
 
@@ -47,6 +52,8 @@ class StringTable {
   static constexpr uint32_t kAbsent = UINT32_MAX;
 
   void rehash(size_t slot_count);
+  // The slot of `text` or the empty slot where it would go. The table is not empty.
+  size_t locate(std::string_view text, uint64_t hash) const noexcept;
 
   std::string block_;
   std::vector<Entry> entries_;  // by id

@@ -111,8 +111,8 @@ struct Tokenizer::Impl {
   mutable ScratchPool scratches;
 
  private:
-  void index_added_tokens(RegexScratch& regex);
-  void index_bytes(RegexScratch& regex);
+  void index_added_tokens();
+  void index_bytes();
 };
 
 Tokenizer::Impl::Impl(TokenizerJson json)
@@ -122,14 +122,13 @@ Tokenizer::Impl::Impl(TokenizerJson json)
             with_byte_level(json.model, pre_tokenizer.byte_level()), json.name + ": model"),
       decoder(Component(json.decoder, json.name + ": decoder")),
       added_tokens(std::move(json.added_tokens)) {
-  RegexScratch regex;
-  index_added_tokens(regex);
+  index_added_tokens();
   post_processor = PostProcessor::parse(Component(json.post_processor, json.name + ": post_processor"),
                                         added_index.size());
-  index_bytes(regex);
+  index_bytes();
 }
 
-void Tokenizer::Impl::index_added_tokens(RegexScratch& regex) {
+void Tokenizer::Impl::index_added_tokens() {
   size_t limit = model.vocabulary().id_limit();
   for (const AddedToken& token : added_tokens) limit = std::max(limit, static_cast<size_t>(token.id) + 1);
   added_index.assign(limit, -1);
@@ -137,6 +136,7 @@ void Tokenizer::Impl::index_added_tokens(RegexScratch& regex) {
   std::vector<AddedTokenMatcher::Pattern> raw;
   std::vector<AddedTokenMatcher::Pattern> normalized;
   Normalizer::Buffers buffers;
+  RegexScratch regex;
   for (size_t i = 0; i < added_tokens.size(); ++i) {
     const AddedToken& token = added_tokens[i];
     added_index[static_cast<size_t>(token.id)] = static_cast<int32_t>(i);
@@ -153,12 +153,13 @@ void Tokenizer::Impl::index_added_tokens(RegexScratch& regex) {
   normalized_matcher = AddedTokenMatcher(std::move(normalized));
 }
 
-void Tokenizer::Impl::index_bytes(RegexScratch& regex) {
+void Tokenizer::Impl::index_bytes() {
+  Decoder::Buffers buffers;
   byte_offsets.reserve(added_index.size() + 1);
   for (size_t id = 0; id < added_index.size(); ++id) {
     byte_offsets.push_back(static_cast<uint32_t>(bytes.size()));
     const std::string_view token = spelling(static_cast<TokenId>(id));
-    if (token.data() != nullptr) decoder.append_token_bytes(token, regex, bytes);
+    if (token.data() != nullptr) decoder.append_token_bytes(token, buffers, bytes);
   }
   byte_offsets.push_back(static_cast<uint32_t>(bytes.size()));
 }

@@ -1,6 +1,6 @@
 #include "text/tokenizer/tokenizer_json.h"
 
-#include <algorithm>
+#include <array>
 #include <optional>
 #include <span>
 #include <unordered_map>
@@ -172,6 +172,7 @@ class Reader {
       }
       ++rank;
     }
+    resolve_merges(rank);
   }
 
   void add_merge(std::string_view left, std::string_view right, uint32_t rank) {
@@ -180,16 +181,37 @@ class Reader {
       fail(ErrorCode::kCorruptFile,
            fmt::format("merge {}: {} does not begin with the continuing_subword_prefix", rank, shown(right)));
     }
-    merged_.assign(left).append(right.substr(prefix.size()));
-    result_.merges.insert(merge_part(left, rank), merge_part(right, rank), {rank, merge_part(merged_, rank)});
+    merge_parts_.push_back(left);
+    merge_parts_.push_back(right);
+    if (merge_parts_.size() == kMergesAtOnce * 2) resolve_merges(rank + 1);
   }
 
-  TokenId merge_part(std::string_view token, uint32_t rank) const {
-    const std::optional<TokenId> id = result_.vocabulary.find(token);
-    if (!id)
-      fail(ErrorCode::kCorruptFile,
-           fmt::format("merge {} needs token {}, which is not in model.vocab", rank, shown(token)));
-    return *id;
+  // Looks up what add_merge() collected, the last of it of rank rank_limit - 1.
+  void resolve_merges(uint32_t rank_limit) {
+    const size_t count = merge_parts_.size() / 2;
+    const size_t prefix = result_.model.continuing_subword_prefix.size();
+    merged_.clear();
+    for (size_t i = 0; i < count; ++i)
+      merged_.append(merge_parts_[2 * i]).append(merge_parts_[2 * i + 1].substr(prefix));
+    size_t begin = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const size_t length = merge_parts_[2 * i].size() + merge_parts_[2 * i + 1].size() - prefix;
+      merge_parts_.push_back(std::string_view(merged_).substr(begin, length));
+      begin += length;
+    }
+    std::array<TokenId, kMergesAtOnce * 3> ids;
+    result_.vocabulary.find_batch(merge_parts_, ids);
+    for (size_t i = 0; i < count; ++i) result_.merges.prefetch(ids[2 * i], ids[2 * i + 1]);
+    for (size_t i = 0; i < count; ++i) {
+      const auto rank = rank_limit - static_cast<uint32_t>(count - i);
+      for (const size_t part : {2 * i, 2 * i + 1, 2 * count + i}) {
+        if (ids[part] >= 0) continue;
+        fail(ErrorCode::kCorruptFile, fmt::format("merge {} needs token {}, which is not in model.vocab",
+                                                  rank, shown(merge_parts_[part])));
+      }
+      result_.merges.insert(ids[2 * i], ids[2 * i + 1], {rank, ids[2 * count + i]});
+    }
+    merge_parts_.clear();
   }
 
   void read_added_tokens(dom::element value) {
@@ -261,8 +283,10 @@ class Reader {
   TokenizerJson result_;
   nlohmann::json model_;
   std::string field_ = kWholeFile;  // being read, for errors
-  std::string merged_;
-  std::optional<dom::array> merges_;  // read when the vocabulary is known
+  static constexpr size_t kMergesAtOnce = StringTable::kBatch / 3;
+  std::vector<std::string_view> merge_parts_;  // of up to kMergesAtOnce merges: left, right, left, right, ...
+  std::string merged_;                         // their results, one after another
+  std::optional<dom::array> merges_;           // read when the vocabulary is known
   bool model_seen_ = false;
   bool vocabulary_seen_ = false;
 };

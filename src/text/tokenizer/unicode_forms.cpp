@@ -7,6 +7,7 @@
 #include <utf8proc.h>
 
 #include "base/utf8.h"
+#include "text/tokenizer/characters.h"
 
 namespace mach {
 namespace {
@@ -68,7 +69,7 @@ void append_normalized(const FormRow& row, std::string_view text, std::vector<ut
                        std::string& out) {
   scratch.clear();
   for (size_t pos = 0; pos < text.size();) {
-    const Utf8Char c = decode_utf8(text.substr(pos));
+    const Character c = character_at(text, pos);
     append_decomposed(row, c.code_point, scratch);
     pos += c.length;
   }
@@ -92,7 +93,7 @@ bool normalize_unicode(std::string_view text, UnicodeForm form, std::string& out
   size_t done = 0;      // copied to out
   size_t previous = 0;  // start of the character before pos
   for (size_t pos = 0; pos < text.size();) {
-    Utf8Char c = decode_utf8(text.substr(pos));
+    Character c = character_at(text, pos);
     if (is_inert(row, c.code_point)) {
       previous = pos;
       pos += c.length;
@@ -101,7 +102,7 @@ bool normalize_unicode(std::string_view text, UnicodeForm form, std::string& out
     // A stretch that needs work, with the inert character before it, which may take part in a composition.
     const size_t begin = previous;
     while (pos < text.size()) {
-      c = decode_utf8(text.substr(pos));
+      c = character_at(text, pos);
       if (is_inert(row, c.code_point)) break;
       pos += c.length;
     }
