@@ -24,6 +24,7 @@ struct FamilyGraph {
 constexpr FamilyGraph kGraphs[] = {
     {Family::kQwen3Moe, make_qwen3_moe},
     {Family::kGptOss, make_gpt_oss},
+    {Family::kGemma4, make_gemma4},
 };
 
 }  // namespace

@@ -14,6 +14,33 @@ constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
 static_assert(TileAttention::kSpanKeys % TileAttention::kBlockKeys == 0);
 
+// Reductions of a block of scores in a fixed order: eight partial results, so that compilers use vectors.
+constexpr size_t kParts = 8;
+
+float largest(std::span<const float> scores, float start) noexcept {
+  float parts[kParts];
+  std::fill_n(parts, kParts, start);
+  size_t i = 0;
+  for (; i + kParts <= scores.size(); i += kParts) {
+    for (size_t j = 0; j < kParts; ++j) parts[j] = scores[i + j] > parts[j] ? scores[i + j] : parts[j];
+  }
+  for (; i < scores.size(); ++i) parts[0] = scores[i] > parts[0] ? scores[i] : parts[0];
+  return *std::max_element(parts, parts + kParts);
+}
+
+float sum_of(std::span<const float> scores) noexcept {
+  float parts[kParts] = {};
+  size_t i = 0;
+  for (; i + kParts <= scores.size(); i += kParts) {
+    for (size_t j = 0; j < kParts; ++j) parts[j] += scores[i + j];
+  }
+  for (; i < scores.size(); ++i) parts[i % kParts] += scores[i];
+  for (size_t half = kParts / 2; half > 0; half /= 2) {
+    for (size_t j = 0; j < half; ++j) parts[j] += parts[j + half];
+  }
+  return parts[0];
+}
+
 float exp_of(const KernelSet& kernels, float x) noexcept {
   kernels.exp(1, &x);
   return x;
@@ -128,7 +155,7 @@ void TileAttention::add_scores(std::span<float> scores, uint32_t lane,
   const auto count = static_cast<uint32_t>(scores.size());
   kernels_.scale(shape_.scale, count, scores.data());
   const float before = sums.m[lane];
-  const float m = std::max(before, *std::max_element(scores.begin(), scores.end()));
+  const float m = largest(scores, before);
   if (m != before && before != kNothing) {
     const float keep = exp_of(kernels_, before - m);
     sums.l[lane] *= keep;
@@ -137,9 +164,7 @@ void TileAttention::add_scores(std::span<float> scores, uint32_t lane,
   sums.m[lane] = m;
   for (float& s : scores) s -= m;
   kernels_.exp(count, scores.data());
-  float sum = sums.l[lane];
-  for (const float s : scores) sum += s;
-  sums.l[lane] = sum;
+  sums.l[lane] += sum_of(scores);
 }
 
 void TileAttention::merge(const SoftmaxSums& total, const SoftmaxSums& part) const noexcept {

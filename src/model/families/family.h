@@ -28,6 +28,7 @@ struct ModelParts {
 
 std::unique_ptr<Model> make_qwen3_moe(ModelParts parts);
 std::unique_ptr<Model> make_gpt_oss(ModelParts parts);
+std::unique_ptr<Model> make_gemma4(ModelParts parts);
 
 // The KV of an attention layer: a ring where it has a window, pages where it has none.
 std::unique_ptr<KvCache> make_kv_cache(const LayerConfig& layer, const ModelOptions& options);
