@@ -4,8 +4,8 @@
 // has begun: a worker that the system has not scheduled holds nobody up.
 //
 // One owner: run() is called by one thread at a time and not from inside a chunk (that throws kInternal).
-// Chunks of a region run in any order and on any worker; what must not depend on the thread count must not
-// depend on that either.
+// Chunks run in any order and on any worker, a single chunk in the caller; what must not depend on the thread
+// count must not depend on the worker either.
 #pragma once
 
 #include <atomic>
