@@ -35,7 +35,8 @@ struct EngineInfo {
   uint32_t context_length = 0;
   uint64_t weight_bytes = 0;  // mapped or resident
   double load_seconds = 0;
-  std::vector<TokenId> stop_ids;  // union of generation_config, config and tokenizer
+  std::vector<TokenId> stop_ids;      // union of generation_config, config, tokenizer and chat format
+  std::vector<std::string> warnings;  // what was ignored in the checkpoint's files
 };
 
 class Engine {
@@ -48,6 +49,12 @@ class Engine {
 
   virtual const EngineInfo& info() const noexcept = 0;
   virtual std::unique_ptr<Session> new_session() = 0;
+
+  // Text to ids and back, for plain prompts: tokens that the text spells are recognised ("<|im_end|>"), and what the
+  // tokenizer puts around a text (BOS) is added. Thread-safe.
+  // Throws Error{kInvalidRequest} for text that is not UTF-8, Error{kNotFound} if the checkpoint has no tokenizer.
+  virtual std::vector<TokenId> encode(std::string_view text) const = 0;
+  virtual std::string decode(std::span<const TokenId> tokens) const = 0;
 };
 
 }  // namespace mach

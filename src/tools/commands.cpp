@@ -1,14 +1,17 @@
-#include <array>
-
 #include "tools/command.h"
 
 namespace mach::tools {
 
-// int run_generate(int argc, char** argv);  one line per command, defined in generate.cpp and so on
+// Each in the source file of its name.
+int run_completion(int argc, char** argv);
+int run_generate(int argc, char** argv);
+int run_logits(int argc, char** argv);
 
 std::span<const Command> commands() noexcept {
-  static constexpr std::array<Command, 0> kCommands = {
-      // Command{"generate", "Generate text from a prompt", run_generate},
+  static constexpr Command kCommands[] = {
+      {"generate", "Generate text from a prompt", run_generate},
+      {"logits", "Write the logits of every position of a token sequence", run_logits},
+      {"completion", "Print a shell completion script", run_completion},
   };
   return kCommands;
 }

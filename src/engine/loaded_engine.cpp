@@ -1,0 +1,170 @@
+#include "engine/loaded_engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <sched.h>
+
+#include "mach/error.h"
+
+#include "arch/model_bytes.h"
+#include "arch/tensor_plan.h"
+#include "base/cpu_features.h"
+#include "base/file.h"
+#include "io/checkpoint_files.h"
+#include "io/json.h"
+#include "kernels/kernel_set.h"
+
+namespace mach {
+namespace {
+
+constexpr uint32_t kDefaultContextLength = 8192;
+constexpr uint32_t kMaxThreads = 1024;
+constexpr uint64_t kMaxConfigBytes = uint64_t{16} << 20;  // tokenizer_config.json lists every added token
+
+// The cores this process may run on, which a container or taskset makes fewer than there are.
+uint32_t available_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<uint32_t>(CPU_COUNT(&set));
+  return std::max(1U, std::thread::hardware_concurrency());
+}
+
+uint32_t thread_count(uint32_t wanted) {
+  if (wanted > kMaxThreads) {
+    throw Error(ErrorCode::kInvalidRequest, fmt::format("threads: {} is more than {}", wanted, kMaxThreads));
+  }
+  return wanted > 0 ? wanted : available_cores();
+}
+
+uint32_t context_length(uint32_t wanted, uint32_t model_limit) {
+  if (wanted == 0) return std::min(model_limit, kDefaultContextLength);
+  if (wanted <= model_limit) return wanted;
+  throw Error(
+      ErrorCode::kInvalidRequest,
+      fmt::format("context_length: {} is more than the {} positions of the model", wanted, model_limit));
+}
+
+// A token that tokenizer_config.json names, as a string or as {"content": ...}; empty if it names none.
+std::string special_token(const nlohmann::json& config, const char* key) {
+  const auto value = config.find(key);
+  if (value == config.end()) return {};
+  if (value->is_string()) return value->get<std::string>();
+  if (value->is_object() && value->contains("content") && (*value)["content"].is_string()) {
+    return (*value)["content"].get<std::string>();
+  }
+  return {};
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> Engine::open(const std::string& model, const EngineOptions& options) {
+  return LoadedEngine::open(model, options);
+}
+
+std::unique_ptr<LoadedEngine> LoadedEngine::open(const std::string& model, const EngineOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  ModelDirectory directory = ModelDirectory::resolve(model, HubEnvironment::from_process());
+  std::unique_ptr<LoadedEngine> engine(new LoadedEngine(std::move(directory), options));
+  engine->info_.load_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return engine;
+}
+
+LoadedEngine::LoadedEngine(ModelDirectory directory, const EngineOptions& options)
+    : directory_(std::move(directory)),
+      pool_(thread_count(options.threads)),
+      workspace_(pool_, select_kernel_set(probe_cpu_features(), options.kernel_set)) {
+  ModelOptions model_options;
+  model_options.numerics = options.exact ? Numerics::kExact : Numerics::kFast;
+  workspace_.set_numerics(model_options.numerics);
+  model_ = Model::open(directory_.path(), model_options);
+
+  const ModelConfig& config = model_->config();
+  limits_.context_length = context_length(options.context_length, config.max_position_embeddings);
+  limits_.prefill_chunk = options.prefill_chunk;
+  load_tokenizer();
+  load_generation_defaults();
+  describe(options, workspace_.kernels());
+}
+
+void LoadedEngine::load_tokenizer() {
+  vocabulary_ = model_->config().vocab_size;
+  const auto path = directory_.tokenizer();
+  if (!path) return;
+  tokenizer_ = Tokenizer::open(*path);
+  vocabulary_ = std::min(vocabulary_, static_cast<uint32_t>(tokenizer_->vocab_size()));
+}
+
+// These files are advice: what is wrong in them costs a warning, not the model.
+void LoadedEngine::load_generation_defaults() {
+  const auto advice = [&](auto read) {
+    try {
+      read();
+    } catch (const Error& e) {
+      defaults_.warnings.push_back(fmt::format("{}, ignored", e.what()));
+    }
+  };
+  if (const auto path = directory_.generation_config()) {
+    advice([&] {
+      defaults_ =
+          parse_generation_config(read_text_file(*path, kMaxConfigBytes), path->string(), vocabulary_);
+    });
+  }
+  const auto& config_ids = model_->config().eos_token_ids;
+  add_stop_ids(defaults_, std::vector<TokenId>(config_ids.begin(), config_ids.end()), "config.json",
+               vocabulary_);
+  const auto path = directory_.tokenizer_config();
+  if (!path || !tokenizer_) return;
+  advice([&] {
+    const std::string token = special_token(read_json_file(*path, kMaxConfigBytes), "eos_token");
+    if (const auto id = tokenizer_->token_to_id(token)) {
+      add_stop_ids(defaults_, std::vector<TokenId>{*id}, path->string(), vocabulary_);
+    }
+  });
+}
+
+void LoadedEngine::describe(const EngineOptions& options, const KernelSet& kernels) {
+  const ModelConfig& config = model_->config();
+  const TensorPlan plan =
+      build_tensor_plan(config, read_tensor_catalog(directory_.path(), directory_.checkpoint_options()));
+  const ModelBytes bytes = model_bytes(config, plan);
+  info_.model_path = directory_.path().string();
+  info_.model_type = config.model_type;
+  info_.quantisation = plan.quant;
+  info_.kernel_set = kernels.name;
+  info_.numerics = options.exact ? "exact" : "fast";
+  info_.threads = static_cast<uint32_t>(pool_.threads());
+  info_.vocab_size = config.vocab_size;
+  info_.context_length = limits_.context_length;
+  info_.weight_bytes = bytes.resident + bytes.routed;
+  info_.stop_ids = defaults_.stop_ids;
+  info_.warnings = defaults_.warnings;
+}
+
+std::unique_ptr<ModelSession> LoadedEngine::new_model_session() {
+  return std::make_unique<ModelSession>(*model_, workspace_, limits_);
+}
+
+const Tokenizer& LoadedEngine::tokenizer() const {
+  if (tokenizer_) return *tokenizer_;
+  throw Error(ErrorCode::kNotFound,
+              directory_.path().string() + ": has no tokenizer.json, so it takes and gives token ids only");
+}
+
+GenerationParams LoadedEngine::default_generation() const {
+  GenerationParams params;
+  params.sampling = defaults_.sampling;
+  params.vocabulary = vocabulary_;
+  params.stop_ids = defaults_.stop_ids;
+  if (defaults_.max_new_tokens) params.max_tokens = *defaults_.max_new_tokens;
+  if (!tokenizer_) return params;
+  for (TokenId id = 0; id < static_cast<TokenId>(vocabulary_); ++id) {
+    if (!tokenizer_->id_to_token(id)) params.sampling.suppressed.push_back(id);
+  }
+  return params;
+}
+
+}  // namespace mach

@@ -1,0 +1,63 @@
+// The Engine as the tools and the server see it: the public interface, and the parts that stay inside the program.
+// Opening reads config.json, tokenizer and generation_config.json and maps the weights; nothing of the weights is read
+// before the first token. One thread runs sessions; what is const may be called from any thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "mach/engine.h"
+
+#include "base/thread_pool.h"
+#include "engine/generation.h"
+#include "engine/generation_config.h"
+#include "engine/model_session.h"
+#include "io/model_dir.h"
+#include "model/model.h"
+#include "model/workspace.h"
+#include "text/tokenizer/tokenizer.h"
+
+namespace mach {
+
+class LoadedEngine final : public Engine {
+ public:
+  // As Engine::open(). Options that make no sense: Error{kInvalidRequest} naming the option.
+  static std::unique_ptr<LoadedEngine> open(const std::string& model, const EngineOptions& options = {});
+
+  const EngineInfo& info() const noexcept override { return info_; }
+  std::unique_ptr<Session> new_session() override { return new_model_session(); }
+  std::vector<TokenId> encode(std::string_view text) const override { return tokenizer().encode(text); }
+  std::string decode(std::span<const TokenId> tokens) const override { return tokenizer().decode(tokens); }
+
+  std::unique_ptr<ModelSession> new_model_session();
+
+  const ModelDirectory& directory() const noexcept { return directory_; }
+  const Model& model() const noexcept { return *model_; }
+
+  // Throws Error{kNotFound} for a checkpoint without one, which takes and gives ids only.
+  const Tokenizer& tokenizer() const;
+
+  // How this checkpoint wants to be used: sampling, stop ids, ids without a token suppressed. A request changes what
+  // it wants to.
+  GenerationParams default_generation() const;
+
+ private:
+  LoadedEngine(ModelDirectory directory, const EngineOptions& options);
+
+  void load_tokenizer();
+  void load_generation_defaults();
+  void describe(const EngineOptions& options, const KernelSet& kernels);
+
+  ModelDirectory directory_;
+  ThreadPool pool_;
+  Workspace workspace_;
+  std::unique_ptr<const Model> model_;
+  std::optional<Tokenizer> tokenizer_;
+  GenerationDefaults defaults_;
+  uint32_t vocabulary_ = 0;  // ids below may be generated
+  SessionLimits limits_;
+  EngineInfo info_;
+};
+
+}  // namespace mach
