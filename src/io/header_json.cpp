@@ -4,6 +4,7 @@
 
 #include "mach/error.h"
 
+#include "base/quoted_name.h"
 #include "base/utf8.h"
 
 namespace mach {
@@ -15,8 +16,9 @@ bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 }  // namespace
 
 void HeaderJson::fail(std::string_view problem) const {
-  throw Error(ErrorCode::kCorruptFile, std::string(what_) + ": header byte " + std::to_string(position_) +
-                                           ": " + std::string(problem));
+  std::string text = std::string(what_) + ": header byte " + std::to_string(position_) + ": ";
+  if (!tensor_.empty()) text += "tensor " + quoted_name(tensor_) + ": ";
+  throw Error(ErrorCode::kCorruptFile, text + std::string(problem));
 }
 
 void HeaderJson::skip_space() noexcept {

@@ -27,6 +27,10 @@ class HeaderJson {
   std::string_view string(size_t max_bytes, std::string_view context);
   uint64_t integer(std::string_view context);
 
+  // Until leave(), errors say that they are about this tensor. The name must stay where it is.
+  void enter(std::string_view tensor) noexcept { tensor_ = tensor; }
+  void leave() noexcept { tensor_ = {}; }
+
   // Nothing but white space may follow.
   void expect_end();
 
@@ -40,6 +44,7 @@ class HeaderJson {
 
   std::string_view text_;
   std::string_view what_;
+  std::string_view tensor_;
   size_t position_ = 0;
   std::string decoded_;
 };

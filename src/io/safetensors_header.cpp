@@ -43,7 +43,7 @@ class HeaderParser {
       bool seen_metadata = false;
       do {
         std::string key(json_.string(kMaxTensorName, "as a tensor's name"));
-        json_.expect(':', "after " + quoted_name(key));
+        json_.expect(':', "after a name");
         if (key == "__metadata__") {
           if (std::exchange(seen_metadata, true)) json_.fail("a second __metadata__");
           parse_metadata(metadata);
@@ -75,77 +75,79 @@ class HeaderParser {
   }
 
   TensorInfo parse_tensor(std::string name) {
-    if (const char* fault = tensor_name_fault(name))
+    if (const char* fault = tensor_name_fault(name)) {
       json_.fail("the tensor name " + quoted_name(name) + " " + fault);
+    }
     TensorInfo tensor;
     tensor.name = std::move(name);
-    const std::string in_tensor = "in tensor " + quoted_name(tensor.name);
+    json_.enter(tensor.name);
     bool has_dtype = false;
     bool has_shape = false;
     bool has_offsets = false;
-    json_.expect('{', in_tensor);
+    json_.expect('{', "before its keys");
     do {
-      const std::string_view key = json_.string(kMaxDTypeName, in_tensor);
-      bool* seen = key == "dtype"          ? &has_dtype
-                   : key == "shape"        ? &has_shape
-                   : key == "data_offsets" ? &has_offsets
-                                           : nullptr;
-      if (seen == nullptr) json_.fail("unknown key " + quoted_name(key) + " " + in_tensor);
-      if (std::exchange(*seen, true)) json_.fail("key " + quoted_name(key) + " comes twice " + in_tensor);
-      json_.expect(':', in_tensor);
+      const std::string_view key = json_.string(kMaxDTypeName, "as a key");
+      bool* const seen = key == "dtype"          ? &has_dtype
+                         : key == "shape"        ? &has_shape
+                         : key == "data_offsets" ? &has_offsets
+                                                 : nullptr;
+      if (seen == nullptr) json_.fail("unknown key " + quoted_name(key));
+      if (std::exchange(*seen, true)) json_.fail("key " + quoted_name(key) + " comes twice");
+      json_.expect(':', "after a key");
       if (seen == &has_dtype) {
-        const std::string_view dtype = json_.string(kMaxDTypeName, in_tensor);
+        const std::string_view dtype = json_.string(kMaxDTypeName, "as dtype");
         tensor.dtype = find_dtype(dtype);
         if (tensor.dtype == DType::kUnknown) tensor.unknown_dtype = dtype;
       } else if (seen == &has_shape) {
-        parse_shape(tensor, in_tensor);
+        parse_shape(tensor);
       } else {
-        parse_offsets(tensor, in_tensor);
+        parse_offsets(tensor);
       }
     } while (json_.accept(','));
-    json_.expect('}', in_tensor);
-    if (!has_dtype || !has_shape || !has_offsets) {
-      refuse_tensor(what_, tensor, "needs all of dtype, shape and data_offsets");
-    }
+    json_.expect('}', "or ',' after a value");
+    if (!has_dtype || !has_shape || !has_offsets)
+      json_.fail("dtype, shape and data_offsets must all be there");
+    json_.leave();
     check_size(tensor);
     return tensor;
   }
 
-  void parse_shape(TensorInfo& tensor, const std::string& in_tensor) {
-    json_.expect('[', in_tensor);
+  void parse_shape(TensorInfo& tensor) {
+    json_.expect('[', "before the shape");
     if (json_.accept(']')) return;
     do {
-      if (!tensor.shape.push_back(json_.integer(in_tensor))) {
-        json_.fail("a shape of more than " + std::to_string(Shape::kMaxRank) + " dimensions " + in_tensor);
+      if (!tensor.shape.push_back(json_.integer("in the shape"))) {
+        json_.fail("a shape of more than " + std::to_string(Shape::kMaxRank) + " dimensions");
       }
     } while (json_.accept(','));
-    json_.expect(']', in_tensor);
+    json_.expect(']', "or ',' in the shape");
   }
 
-  void parse_offsets(TensorInfo& tensor, const std::string& in_tensor) {
-    json_.expect('[', in_tensor);
-    const uint64_t begin = json_.integer(in_tensor);
-    json_.expect(',', "between the two data_offsets " + in_tensor);
-    const uint64_t end = json_.integer(in_tensor);
-    json_.expect(']', "after the two data_offsets " + in_tensor);
+  void parse_offsets(TensorInfo& tensor) {
+    json_.expect('[', "before the data_offsets");
+    const uint64_t begin = json_.integer("as the first of data_offsets");
+    json_.expect(',', "between the two data_offsets");
+    const uint64_t end = json_.integer("as the second of data_offsets");
+    json_.expect(']', "after the two data_offsets");
     if (begin > end || end > data_bytes_) {
-      json_.fail("data_offsets [" + std::to_string(begin) + ", " + std::to_string(end) + "] " + in_tensor +
-                 " must ascend within the " + std::to_string(data_bytes_) + " data bytes of the file");
+      json_.fail("data_offsets [" + std::to_string(begin) + ", " + std::to_string(end) +
+                 "] must ascend within the " + std::to_string(data_bytes_) + " data bytes of the file");
     }
     tensor.offset = begin;
     tensor.size = end - begin;
   }
 
   void check_size(const TensorInfo& tensor) const {
-    const std::string of = std::string(tensor.dtype_name()) + " " + to_string(tensor.shape);
-    if (!tensor.shape.elements()) refuse_tensor(what_, tensor, "the size of " + of + " passes 2^64");
+    const auto type = [&] { return std::string(tensor.dtype_name()) + " " + to_string(tensor.shape); };
+    if (!tensor.shape.elements()) refuse_tensor(what_, tensor, "the size of " + type() + " passes 2^64");
     if (tensor.dtype == DType::kUnknown) return;  // nobody can say how large it should be
     const std::optional<uint64_t> bytes = tensor_bytes(tensor.dtype, tensor.shape);
-    if (!bytes)
-      refuse_tensor(what_, tensor, "the size of " + of + " passes 2^64 or is no whole number of bytes");
+    if (!bytes) {
+      refuse_tensor(what_, tensor, "the size of " + type() + " passes 2^64 or is no whole number of bytes");
+    }
     if (*bytes != tensor.size) {
       refuse_tensor(what_, tensor,
-                    of + " takes " + std::to_string(*bytes) + " bytes, but data_offsets span " +
+                    type() + " takes " + std::to_string(*bytes) + " bytes, but data_offsets span " +
                         std::to_string(tensor.size));
     }
   }
@@ -202,6 +204,10 @@ const char* tensor_name_fault(std::string_view name) noexcept {
   if (name.size() > kMaxTensorName) return "is longer than 1024 bytes";
   if (name == "__metadata__") return "is reserved";
   while (!name.empty()) {
+    if (name[0] >= 0x20 && name[0] < 0x7f) {
+      name.remove_prefix(1);
+      continue;
+    }
     const Utf8Char next = decode_utf8(name);
     if (!next.valid) return "is not valid UTF-8";
     if (next.code_point < 0x20 || (next.code_point >= 0x7f && next.code_point < 0xa0)) {
