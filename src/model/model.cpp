@@ -23,6 +23,7 @@ struct FamilyGraph {
 // One row per family that can be run.
 constexpr FamilyGraph kGraphs[] = {
     {Family::kQwen3Moe, make_qwen3_moe},
+    {Family::kQwen3_5Moe, make_qwen3_5_moe},
     {Family::kGptOss, make_gpt_oss},
     {Family::kGemma4, make_gemma4},
 };

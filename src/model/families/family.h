@@ -27,6 +27,7 @@ struct ModelParts {
 };
 
 std::unique_ptr<Model> make_qwen3_moe(ModelParts parts);
+std::unique_ptr<Model> make_qwen3_5_moe(ModelParts parts);
 std::unique_ptr<Model> make_gpt_oss(ModelParts parts);
 std::unique_ptr<Model> make_gemma4(ModelParts parts);
 

@@ -27,13 +27,15 @@ struct Mini {
   double exact_nll = 0.002;  // relative
   double fast_nll = 0.005;   // relative
   double fast_kl = 2e-3;     // mean, of fast from exact
-  double fast_top1 = 0.99;   // share of positions where fast and exact agree
+  double fast_top1 = 0.99;   // share of positions where fast and exact agree, near ties counted as agreeing
 };
 void PrintTo(const Mini& row, std::ostream* out) { *out << row.folder; }
 
 constexpr Nano kNano[] = {
     {"fixtures/nano/qwen3_moe"},
     {"fixtures/nano/qwen3_moe-mlx-4bit"},
+    // Badly conditioned: its DeltaNet norm divides values near 1e-4, and fp64 differs from the fp32 reference by 3e-4.
+    {"fixtures/nano/qwen3_5_moe", 1e-3},
     {"fixtures/nano/gpt_oss"},
     {"fixtures/nano/gpt_oss-mxfp4"},
     {"fixtures/nano/gemma4"},
@@ -42,11 +44,12 @@ constexpr Nano kNano[] = {
 constexpr Mini kMini[] = {
     {"models/mini-qwen3_moe"},
     {"models/mini-qwen3_moe-mlx-4bit"},
+    {"models/mini-qwen3_5_moe"},
     {"models/mini-gpt_oss"},
     {"models/mini-gpt_oss-mxfp4"},
     {"models/mini-gemma4"},
     // Its 4-bit text has more near-ties: at a mean KL of 1e-3 int8 activations turn 2.4 % of the largest logits.
-    {.folder = "models/mini-gemma4-mlx-4bit", .fast_top1 = 0.97},
+    {"models/mini-gemma4-mlx-4bit"},
 };
 
 template <class Row>
