@@ -59,7 +59,9 @@ double mean_nll(std::span<const float> logits, uint32_t vocab, std::span<const i
 
 struct Divergence {
   double mean_kl = 0;  // of `b` from `a`, nats
-  double top1 = 0;     // share of rows with the same largest logit
+  // Share of rows with the same largest logit. Rows in which the two largest of `a` are nearly tied (less than
+  // 0.05 apart) count as agreeing: there a last bit decides.
+  double top1 = 0;
 };
 Divergence divergence(std::span<const float> a, std::span<const float> b, uint32_t vocab);
 
