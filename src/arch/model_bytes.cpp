@@ -211,11 +211,11 @@ KvBytes kv_bytes(const ModelConfig& config, uint32_t element_bytes) {
   return sum;
 }
 
-uint64_t kv_bytes_at(const ModelConfig& config, uint64_t context, uint32_t element_bytes) {
+uint64_t kv_bytes_at(const ModelConfig& config, uint32_t context, uint32_t element_bytes) {
   uint64_t sum = 0;
   for (const LayerConfig& layer : config.layers) {
     const LayerKv kv = layer_kv(config, layer, element_bytes);
-    const uint64_t rows = kv.window > 0 ? std::min(kv.window, context) : context;
+    const uint64_t rows = kv.window > 0 ? std::min<uint64_t>(kv.window, context) : context;
     sum += rows * kv.row + context / kv.ratio * kv.entry + kv.state;
   }
   return sum;

@@ -48,7 +48,7 @@ struct KvBytes {
 };
 KvBytes kv_bytes(const ModelConfig& config, uint32_t element_bytes);
 
-// All of it for a sequence of `context` tokens.
-uint64_t kv_bytes_at(const ModelConfig& config, uint64_t context, uint32_t element_bytes);
+// All of it for a sequence of `context` tokens (at most 2^30).
+uint64_t kv_bytes_at(const ModelConfig& config, uint32_t context, uint32_t element_bytes);
 
 }  // namespace mach

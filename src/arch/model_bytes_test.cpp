@@ -43,7 +43,7 @@ TEST_P(Published, KvBytes) {
   EXPECT_EQ(kv.windows, GetParam().windows);
   EXPECT_EQ(kv.state, GetParam().state);
   // Every window is full and every entry closed at this length.
-  const uint64_t context = 65536;
+  const uint32_t context = 65536;
   EXPECT_EQ(kv_bytes_at(config_, context, 2), context * kv.per_token + kv.windows + kv.state);
   EXPECT_EQ(kv_bytes_at(config_, 0, 2), kv.state);
 }

@@ -11,11 +11,11 @@
 
 namespace mach {
 
-// Far above any published model and low enough that every product of two stays below 2^48.
-inline constexpr uint32_t kMaxWidth = 1U << 20;  // hidden and intermediate sizes
+// Far above any published model, and low enough that no sum of bytes over a whole model passes 2^64.
+inline constexpr uint32_t kMaxWidth = 1U << 18;  // hidden and intermediate sizes
 inline constexpr uint32_t kMaxVocab = 1U << 24;
 inline constexpr uint32_t kMaxHeads = 1024;
-inline constexpr uint32_t kMaxHeadDim = 4096;
+inline constexpr uint32_t kMaxHeadDim = 1024;
 inline constexpr uint32_t kMaxExperts = 4096;
 inline constexpr uint32_t kMaxPosition = 1U << 30;
 
