@@ -1,0 +1,57 @@
+#include "kernels/avx512/avx512_kernels.h"
+#include "kernels/kernel_set_rows.h"
+
+namespace mach {
+namespace {
+
+constexpr kernel::FormatKernels kFormats[] = {
+    {CodecId::kF32, 32, avx512::decode_f32, nullptr},
+    {CodecId::kF16, 16, avx512::decode_f16, nullptr},
+    {CodecId::kBF16, 16, avx512::decode_bf16, nullptr},
+    {CodecId::kAffine, 2, avx512::decode_affine2, avx512::int8_affine2},
+    {CodecId::kAffine, 3, avx512::decode_affine3, avx512::int8_affine3},
+    {CodecId::kAffine, 4, avx512::decode_affine4, avx512::int8_affine4},
+    {CodecId::kAffine, 5, avx512::decode_affine5, avx512::int8_affine5},
+    {CodecId::kAffine, 6, avx512::decode_affine6, avx512::int8_affine6},
+    {CodecId::kAffine, 8, avx512::decode_affine8, avx512::int8_affine8},
+    {CodecId::kMxFp4, 4, avx512::decode_mxfp4, avx512::int8_mxfp4},
+    {CodecId::kMxFp8, 8, avx512::decode_fp8, nullptr},
+    {CodecId::kNvFp4, 4, avx512::decode_nvfp4, avx512::int8_nvfp4},
+    {CodecId::kFp8Block, 8, avx512::decode_fp8, nullptr},
+};
+
+}  // namespace
+
+constinit const KernelSet kAvx512Set = {
+    .name = "avx512",
+    .required = kAvx2 | kFma | kF16c | kAvx512f | kAvx512bw | kAvx512vl | kAvx512dq | kAvx512vnni,
+    .formats = kFormats,
+    .quantize_int8 = avx512::quantize_int8,
+    .dot_rows_f32 = avx512::dot_rows_f32,
+    .dot_rows_f16 = avx512::dot_rows_f16,
+    .dot_rows_bf16 = avx512::dot_rows_bf16,
+    .mix_rows_f32 = avx512::mix_rows_f32,
+    .mix_rows_f16 = avx512::mix_rows_f16,
+    .mix_rows_bf16 = avx512::mix_rows_bf16,
+    .rms_norm = avx512::rms_norm,
+    .scale = avx512::scale,
+    .add = avx512::add,
+    .multiply = avx512::multiply,
+    .axpy = avx512::axpy,
+    .scale_axpy = avx512::scale_axpy,
+    .gated_activation = avx512::gated_activation,
+    .sigmoid_multiply = avx512::sigmoid_multiply,
+    .exp = avx512::exp,
+    .silu = avx512::silu,
+    .soft_cap = avx512::soft_cap,
+    .softmax = avx512::softmax,
+    .rope_half_split = avx512::rope_half_split,
+    .rope_interleaved = avx512::rope_interleaved,
+    .argmax = avx512::argmax,
+    .f32_from_bf16 = avx512::f32_from_bf16,
+    .f32_from_f16 = avx512::f32_from_f16,
+    .bf16_from_f32 = avx512::bf16_from_f32,
+    .f16_from_f32 = avx512::f16_from_f32,
+};
+
+}  // namespace mach

@@ -1,0 +1,162 @@
+// Dot products with rows and weighted sums of rows. Tiles keep 8 to 20 accumulators in registers: two fused multiply-adds
+// start per cycle and each takes four.
+#include "kernels/avx512/avx512_kernels.h"
+#include "kernels/avx512/simd.h"
+
+namespace mach::avx512 {
+namespace {
+
+// y[c * y_stride + r] for R rows and C columns.
+template <class Element, uint32_t R, uint32_t C>
+void dot_tile(const std::byte* rows, uint64_t stride, uint32_t n, const float* const* x, float* y,
+              size_t y_stride) noexcept {
+  __m512 sums[R][C];
+#pragma GCC unroll 8
+  for (uint32_t r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (uint32_t c = 0; c < C; ++c) sums[r][c] = _mm512_setzero_ps();
+  }
+  const auto step = [&](const __m512(&w)[R], uint32_t c, __m512 column) {
+#pragma GCC unroll 8
+    for (uint32_t r = 0; r < R; ++r) sums[r][c] = _mm512_fmadd_ps(w[r], column, sums[r][c]);
+  };
+  uint32_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const std::byte* at = rows + i * Element::kBytes;
+    __m512 w[R];
+#pragma GCC unroll 8
+    for (uint32_t r = 0; r < R; ++r) w[r] = Element::load(at + r * stride);
+#pragma GCC unroll 8
+    for (uint32_t c = 0; c < C; ++c) step(w, c, _mm512_loadu_ps(x[c] + i));
+  }
+  if (i < n) {
+    const __mmask16 lanes = first_lanes(n - i);
+    const std::byte* at = rows + i * Element::kBytes;
+    __m512 w[R];
+#pragma GCC unroll 8
+    for (uint32_t r = 0; r < R; ++r) w[r] = Element::load(at + r * stride, lanes);
+#pragma GCC unroll 8
+    for (uint32_t c = 0; c < C; ++c) step(w, c, load_part(x[c] + i, lanes));
+  }
+#pragma GCC unroll 8
+  for (uint32_t r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (uint32_t c = 0; c < C; ++c) y[c * y_stride + r] = sum_lanes(sums[r][c]);
+  }
+}
+
+// All rows against C columns, R rows at a time.
+template <class Element, uint32_t R, uint32_t C>
+void dot_strip(kernel::Rows rows, uint32_t n, const float* const* x, float* y, size_t y_stride) noexcept {
+  uint32_t r = 0;
+  for (; r + R <= rows.count; r += R) {
+    dot_tile<Element, R, C>(rows.data + r * rows.stride, rows.stride, n, x, y + r, y_stride);
+  }
+  for (; r < rows.count; ++r) {
+    dot_tile<Element, 1, C>(rows.data + r * rows.stride, rows.stride, n, x, y + r, y_stride);
+  }
+}
+
+template <class Element>
+void dot_rows(kernel::Rows rows, uint32_t n, const float* const* x, uint32_t columns, float* y,
+              size_t y_stride) noexcept {
+  uint32_t c = 0;
+  for (; c + 5 <= columns; c += 5) dot_strip<Element, 4, 5>(rows, n, x + c, y + c * y_stride, y_stride);
+  for (; c + 2 <= columns; c += 2) dot_strip<Element, 4, 2>(rows, n, x + c, y + c * y_stride, y_stride);
+  if (c < columns) dot_strip<Element, 8, 1>(rows, n, x + c, y + c * y_stride, y_stride);
+}
+
+// Elements [0, 16 V) of C columns; of the last sixteen those in `part` exist.
+template <class Element, uint32_t V, uint32_t C>
+void mix_tile(kernel::Rows rows, __mmask16 part, const float* weights, size_t weight_stride, float* y,
+              size_t y_stride) noexcept {
+  const auto lanes = [&](uint32_t v) { return v + 1 < V ? static_cast<__mmask16>(0xffff) : part; };
+  __m512 sums[C][V];
+#pragma GCC unroll 8
+  for (uint32_t c = 0; c < C; ++c) {
+#pragma GCC unroll 8
+    for (uint32_t v = 0; v < V; ++v) sums[c][v] = load_part(y + c * y_stride + 16 * v, lanes(v));
+  }
+  for (uint32_t r = 0; r < rows.count; ++r) {
+    const std::byte* row = rows.data + r * rows.stride;
+    __m512 element[V];
+#pragma GCC unroll 8
+    for (uint32_t v = 0; v < V; ++v) element[v] = Element::load(row + 16 * v * Element::kBytes, lanes(v));
+#pragma GCC unroll 8
+    for (uint32_t c = 0; c < C; ++c) {
+      const __m512 weight = all(weights[c * weight_stride + r]);
+#pragma GCC unroll 8
+      for (uint32_t v = 0; v < V; ++v) sums[c][v] = _mm512_fmadd_ps(weight, element[v], sums[c][v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (uint32_t c = 0; c < C; ++c) {
+#pragma GCC unroll 8
+    for (uint32_t v = 0; v < V; ++v) store_part(y + c * y_stride + 16 * v, lanes(v), sums[c][v]);
+  }
+}
+
+template <class Element, uint32_t V, uint32_t C>
+void mix_strip(kernel::Rows rows, uint32_t n, const float* weights, size_t weight_stride, float* y,
+               size_t y_stride) noexcept {
+  const auto at = [&](uint32_t i) {
+    return kernel::Rows{rows.data + i * Element::kBytes, rows.stride, rows.count};
+  };
+  uint32_t i = 0;
+  for (; i + 16 * V <= n; i += 16 * V) {
+    mix_tile<Element, V, C>(at(i), first_lanes(16), weights, weight_stride, y + i, y_stride);
+  }
+  for (; i < n; i += 16) {
+    mix_tile<Element, 1, C>(at(i), first_lanes(n - i), weights, weight_stride, y + i, y_stride);
+  }
+}
+
+// Rows are taken in blocks that stay in the nearest cache while the tiles pass over them; y carries the sums.
+constexpr uint32_t kMixRows = 32;
+
+template <class Element>
+void mix_rows(kernel::Rows rows, uint32_t n, const float* weights, size_t weight_stride, uint32_t columns,
+              float* y, size_t y_stride) noexcept {
+  for (uint32_t r = 0; r < rows.count; r += kMixRows) {
+    const uint32_t count = rows.count - r < kMixRows ? rows.count - r : kMixRows;
+    const kernel::Rows block{rows.data + r * rows.stride, rows.stride, count};
+    uint32_t c = 0;
+    for (; c + 4 <= columns; c += 4) {
+      mix_strip<Element, 4, 4>(block, n, weights + c * weight_stride + r, weight_stride, y + c * y_stride,
+                               y_stride);
+    }
+    for (; c < columns; ++c) {
+      mix_strip<Element, 8, 1>(block, n, weights + c * weight_stride + r, weight_stride, y + c * y_stride,
+                               y_stride);
+    }
+  }
+}
+
+}  // namespace
+
+void dot_rows_f32(kernel::Rows rows, uint32_t n, const float* const* x, uint32_t columns, float* y,
+                  size_t y_stride) noexcept {
+  dot_rows<F32>(rows, n, x, columns, y, y_stride);
+}
+void dot_rows_f16(kernel::Rows rows, uint32_t n, const float* const* x, uint32_t columns, float* y,
+                  size_t y_stride) noexcept {
+  dot_rows<F16>(rows, n, x, columns, y, y_stride);
+}
+void dot_rows_bf16(kernel::Rows rows, uint32_t n, const float* const* x, uint32_t columns, float* y,
+                   size_t y_stride) noexcept {
+  dot_rows<BF16>(rows, n, x, columns, y, y_stride);
+}
+void mix_rows_f32(kernel::Rows rows, uint32_t n, const float* weights, size_t weight_stride, uint32_t columns,
+                  float* y, size_t y_stride) noexcept {
+  mix_rows<F32>(rows, n, weights, weight_stride, columns, y, y_stride);
+}
+void mix_rows_f16(kernel::Rows rows, uint32_t n, const float* weights, size_t weight_stride, uint32_t columns,
+                  float* y, size_t y_stride) noexcept {
+  mix_rows<F16>(rows, n, weights, weight_stride, columns, y, y_stride);
+}
+void mix_rows_bf16(kernel::Rows rows, uint32_t n, const float* weights, size_t weight_stride,
+                   uint32_t columns, float* y, size_t y_stride) noexcept {
+  mix_rows<BF16>(rows, n, weights, weight_stride, columns, y, y_stride);
+}
+
+}  // namespace mach::avx512
