@@ -8,33 +8,52 @@ namespace mach {
 
 namespace {
 
-constexpr std::string_view kChannelMarker = "<|channel|>";
+constexpr std::string_view kStart = "<|start|>";
+constexpr std::string_view kChannel = "<|channel|>";
+constexpr std::string_view kConstrain = "<|constrain|>";
+constexpr std::string_view kMessage = "<|message|>";
 constexpr std::string_view kRecipient = "to=";
 constexpr std::string_view kFunctions = "functions.";
 constexpr std::string_view kSpaces = " \t\r\n";
+constexpr std::string_view kWordBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:/";
 constexpr size_t kMaxHeaderBytes = 1024;  // a longer one is no header
 
-// The word that begins at `text`: up to a space or the next marker.
-std::string_view word_at(std::string_view text) { return text.substr(0, text.find_first_of(" \t\r\n<")); }
+bool take(std::string_view& text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
 
 }  // namespace
 
-HarmonyHeader read_harmony_header(std::string_view header) {
+std::optional<HarmonyHeader> read_harmony_header(std::string_view header) {
   HarmonyHeader result;
-  if (const size_t at = header.find(kChannelMarker); at != std::string_view::npos) {
-    std::string_view rest = header.substr(at + kChannelMarker.size());
-    rest.remove_prefix(std::min(rest.find_first_not_of(kSpaces), rest.size()));
-    if (!rest.starts_with(kRecipient)) result.channel = word_at(rest);
+  take(header, kStart);
+  bool in_channel = false;
+  size_t words_left = 1;
+  for (;;) {
+    header.remove_prefix(std::min(header.find_first_not_of(kSpaces), header.size()));
+    if (header.empty()) return result;
+    if (!in_channel && take(header, kChannel)) {
+      in_channel = true;
+      words_left = 2;
+      continue;
+    }
+    if (take(header, kConstrain)) {
+      words_left = 1;
+      continue;
+    }
+    const bool recipient = result.recipient.empty() && take(header, kRecipient);
+    const std::string_view word = header.substr(0, header.find_first_not_of(kWordBytes));
+    header.remove_prefix(word.size());
+    if (word.empty() || (!recipient && words_left == 0)) return std::nullopt;
+    if (recipient) {
+      result.recipient = word;
+    } else {
+      if (in_channel && words_left == 2) result.channel = word;
+      --words_left;
+    }
   }
-  for (size_t at = header.find(kRecipient); at != std::string_view::npos;
-       at = header.find(kRecipient, at + 1)) {
-    const bool begins_word =
-        at == 0 || header[at - 1] == '>' || kSpaces.find(header[at - 1]) != std::string_view::npos;
-    if (!begins_word) continue;
-    result.recipient = word_at(header.substr(at + kRecipient.size()));
-    break;
-  }
-  return result;
 }
 
 HarmonyParser::HarmonyParser(std::span<const MarkerRow> markers, const ParserOptions& options)
@@ -67,25 +86,24 @@ void HarmonyParser::header_text(std::string_view text) {
 }
 
 void HarmonyParser::begin_body() {
-  const HarmonyHeader header = read_harmony_header(header_);
-  if (!header.recipient.empty() && header.recipient != "assistant") {
-    std::string_view name = header.recipient;
-    if (name.starts_with(kFunctions) && name.size() > kFunctions.size())
-      name.remove_prefix(kFunctions.size());
-    if (!parse_calls_) {
-      begin_content();
-      out_.content(header_ + "<|message|>");
-      header_.clear();
-      return;
-    }
+  const auto header = read_harmony_header(header_);
+  const bool is_call = header && !header->recipient.empty() && header->recipient != "assistant";
+  if (!header || (is_call && !parse_calls_)) {
+    begin_content();
+    out_.content(std::exchange(header_, {}).append(kMessage));
+    return;
+  }
+  if (is_call) {
+    std::string_view name = header->recipient;
+    if (name.size() > kFunctions.size()) take(name, kFunctions);
     out_.content_boundary();
     out_.start_call(name);
-    raw_ = std::exchange(header_, {}) + "<|message|>";
+    raw_ = std::exchange(header_, {}).append(kMessage);
     json_.emplace();
     state_ = State::kCall;
     return;
   }
-  if (header.channel == "analysis") {
+  if (header->channel == "analysis") {
     out_.open_reasoning();
     state_ = State::kReasoning;
   } else {
@@ -194,11 +212,12 @@ void HarmonyParser::end_body() {
     break_call();
   } else if (state_ == State::kReasoning) {
     out_.close_reasoning();
-  } else if (state_ == State::kHeader && header_.find('<') == std::string::npos &&
-             !trimmed(header_).empty()) {
-    // Plain text with no header at all.
-    begin_content();
-    out_.content(header_);
+  } else if (state_ == State::kHeader) {
+    const bool plain = from_prompt_ && header_.find('<') == std::string::npos && !trimmed(header_).empty();
+    if (plain || !read_harmony_header(header_)) {
+      begin_content();
+      out_.content(header_);
+    }
   }
   header_.clear();
 }

@@ -5,7 +5,8 @@
 //   channel analysis                                      reasoning
 //   all else (final, commentary without recipient)        content
 // Messages of one kind are set apart by a line end. Headers are syntax and are not reported. <|channel|> or <|start|> in a
-// body begins the next message even if <|end|> is missing. Text where a header should begin is content.
+// body begins the next message even if <|end|> is missing. What stands where a header should and is none is content, and
+// so is its body.
 #pragma once
 
 #include <optional>
@@ -22,7 +23,9 @@ struct HarmonyHeader {
   std::string_view channel;    // empty if none
   std::string_view recipient;  // without "to=", empty if none
 };
-HarmonyHeader read_harmony_header(std::string_view header);
+// header: from its <|start|> on, or what follows the prompt's. Empty if it has words or markers that no header has; up
+// to one word for the role, two for the channel (a type may follow) and one after <|constrain|> are read.
+std::optional<HarmonyHeader> read_harmony_header(std::string_view header);
 
 class HarmonyParser final : public MarkerParser {
  public:

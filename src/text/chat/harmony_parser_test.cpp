@@ -57,6 +57,9 @@ TEST(HarmonyParser, SeparatesChannels) {
            .content = "Yes",
            .reasoning = "Why?",
            .starts_in_reasoning = true},
+          {.name = "a header that is none",
+           .text = "<|channel|>final I think that<|message|>yes<|return|>",
+           .content = "<|channel|>final I think that<|message|>yes"},
           {.name = "a header without end",
            .text = "<|channel|>final " + std::string(2000, 'x') + "<|message|>",
            .content = "<|channel|>final " + std::string(2000, 'x') + "<|message|>"},
@@ -131,15 +134,28 @@ TEST(HarmonyParser, ReadsHeaders) {
   struct Row {
     std::string_view header, channel, recipient;
   };
-  for (const Row& row :
-       {Row{"<|channel|>final", "final", ""},
-        Row{"<|start|>assistant to=x.y<|channel|>commentary json", "commentary", "x.y"},
-        Row{"<|channel|>commentary to=functions.f<|constrain|>json", "commentary", "functions.f"},
-        Row{"<|channel|> analysis  to=python", "analysis", "python"}, Row{"<|channel|>to=f", "", "f"},
-        Row{"<|channel|>goto=f", "goto=f", ""}, Row{"", "", ""}}) {
-    const HarmonyHeader header = read_harmony_header(row.header);
-    EXPECT_EQ(header.channel, row.channel) << row.header;
-    EXPECT_EQ(header.recipient, row.recipient) << row.header;
+  const Row rows[] = {
+      {"", "", ""},
+      {"<|start|>assistant", "", ""},
+      {"<|channel|>final", "final", ""},
+      {"<|start|>assistant to=x.y<|channel|>commentary json", "commentary", "x.y"},
+      {"<|channel|>commentary to=functions.f<|constrain|>json", "commentary", "functions.f"},
+      {"<|channel|>commentary <|constrain|>json to=functions.f", "commentary", "functions.f"},
+      {"<|channel|> analysis  to=python code", "analysis", "python"},
+      {"<|channel|>to=f", "", "f"},
+      {"<|channel|>to=f commentary", "commentary", "f"},
+  };
+  for (const Row& row : rows) {
+    const auto header = read_harmony_header(row.header);
+    ASSERT_TRUE(header) << row.header;
+    EXPECT_EQ(header->channel, row.channel) << row.header;
+    EXPECT_EQ(header->recipient, row.recipient) << row.header;
+  }
+  for (const char* header :
+       {"<|start|>a b", "<|channel|>analysis json more", "<|channel|>final<|channel|>final",
+        "<|constrain|>a b", "<|message|>", "a<b", "<|channel|>goto=f", "<|channel|>é",
+        "to=", "<|channel|>fi{\"a\"", "<|start|>a<|start|>b", "<|channel|>c to=a to=b json", "<"}) {
+    EXPECT_FALSE(read_harmony_header(header)) << header;
   }
 }
 
