@@ -91,7 +91,7 @@ void AddedTokenMatcher::split(std::string_view text, AddedTokenFilter filter,
     if (token.lstrip) begin = std::max(begin - trailing_white_space(text.substr(0, begin)), done);
     if (token.rstrip) end += leading_white_space(text.substr(end));
     if (done < begin) on_text(text.substr(done, begin - done));
-    on_token(token);
+    if (begin < end) on_token(token);  // else an rstrip before it has taken all of it
     done = end;
   }
   if (done < text.size()) on_text(text.substr(done));

@@ -75,12 +75,11 @@ void BpeModel::index_characters() {
 // the pre-tokeniser left whole (Gemma's) falls into words that repeat.
 void BpeModel::index_pairs() {
   joinable_pairs_.assign(kPairBits / 64, 0);
-  std::vector<bool> seen(vocabulary_.id_limit(), false);
-  merges_.for_each_merged([&](TokenId id) {
-    const auto index = static_cast<size_t>(id);
-    if (seen[index]) return;
-    seen[index] = true;
-    const std::string_view text = vocabulary_.at(id);
+  std::vector<bool> is_result(vocabulary_.id_limit(), false);
+  merges_.for_each_merged([&](TokenId id) { is_result[static_cast<size_t>(id)] = true; });
+  for (size_t id = 0; id < is_result.size(); ++id) {
+    if (!is_result[id]) continue;
+    const std::string_view text = vocabulary_.at(static_cast<TokenId>(id));
     char32_t left = 0;
     for (size_t pos = 0; pos < text.size();) {
       const Character c = character_at(text, pos);
@@ -91,7 +90,7 @@ void BpeModel::index_pairs() {
       left = c.code_point;
       pos += c.length;
     }
-  });
+  }
 }
 
 // False only if no merge can ever join them; a collision of hashes says true, which costs time, not correctness.

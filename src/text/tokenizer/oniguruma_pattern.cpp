@@ -19,11 +19,13 @@ constexpr size_t kMaxPatternBytes = 16384;
 constexpr size_t kMaxNesting = 64;  // of groups and of classes
 constexpr unsigned kMaxRepeat = 1000;
 
-// The bodies of bracket expressions. White space lacks U+180E, which PCRE2's \s has. Word characters of Oniguruma include
-// the Latin-1 superscripts and fractions.
+// The bodies of bracket expressions. White space lacks U+180E, which PCRE2's \s has. Outside a class, \w of Oniguruma also
+// has the Latin-1 superscripts and fractions.
 constexpr std::string_view kSpaceBody =
     R"(\x09-\x0d\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
-constexpr std::string_view kWordBody = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
+constexpr std::string_view kWordBody = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+constexpr std::string_view kLoneWordBody =
+    R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
 constexpr std::string_view kHexBody = "0-9A-Fa-f";
 constexpr std::string_view kDigitBody = R"(\p{Nd})";
 
@@ -32,7 +34,7 @@ struct NamedClass {
   std::string_view body;  // of a bracket expression
 };
 
-// POSIX brackets and the properties of the same names; then the long names of general categories.
+// Properties, which POSIX brackets name too but for `punct`; then the long names of general categories.
 constexpr std::array kNamedClasses = {
     NamedClass{"alpha", R"(\p{Alphabetic})"},
     NamedClass{"alphabetic", R"(\p{Alphabetic})"},
@@ -44,7 +46,7 @@ constexpr std::array kNamedClasses = {
     NamedClass{"uppercase", R"(\p{Uppercase})"},
     NamedClass{"space", kSpaceBody},
     NamedClass{"whitespace", kSpaceBody},
-    NamedClass{"punct", R"(\p{P}\p{S})"},
+    NamedClass{"punct", R"(\p{P})"},
     NamedClass{"xdigit", kHexBody},
     NamedClass{"word", kWordBody},
     NamedClass{"letter", R"(\p{L})"},
@@ -66,6 +68,8 @@ constexpr std::array kNamedClasses = {
     NamedClass{"separator", R"(\p{Z})"},
     NamedClass{"other", R"(\p{C})"},
 };
+
+constexpr std::string_view kPosixPunctBody = R"(\p{P}\p{S})";
 
 constexpr std::array<std::string_view, 37> kCategories = {
     "C",  "Cc", "Cf", "Cn", "Co", "Cs", "L",  "Ll", "Lm", "Lo", "Lt", "Lu", "M",
@@ -292,12 +296,12 @@ class Translator {
     switch (c) {
       case 'b':
         ++pos_;
-        out_ += fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", kWordBody);
+        out_ += fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", kLoneWordBody);
         atom_ = kNoAtom;
         return;
       case 'B':
         ++pos_;
-        out_ += fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", kWordBody);
+        out_ += fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", kLoneWordBody);
         atom_ = kNoAtom;
         return;
       case 'A':
@@ -310,8 +314,10 @@ class Translator {
       default:
         break;
     }
-    if (const auto shorthand = shorthand_class(at))
+    if (auto shorthand = shorthand_class(at)) {
+      if (shorthand->body == kWordBody) shorthand->body = kLoneWordBody;
       return emit_atom(bracket(shorthand->body, shorthand->negated));
+    }
     std::string literal;
     append_literal(literal, escaped_character(at));
     emit_atom(literal);
@@ -515,11 +521,12 @@ class Translator {
     const auto row = std::find_if(kNamedClasses.begin(), kNamedClasses.end(),
                                   [&](const NamedClass& candidate) { return candidate.name == name; });
     if (row == kNamedClasses.end()) return false;
+    const std::string_view body = row->name == "punct" ? kPosixPunctBody : row->body;
     pos_ = end + 2;
     if (negated) {
-      into.nested.push_back(bracket(row->body, true));
+      into.nested.push_back(bracket(body, true));
     } else {
-      into.items += row->body;
+      into.items += body;
     }
     return true;
   }

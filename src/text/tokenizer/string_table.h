@@ -30,7 +30,7 @@ class StringTable {
   std::optional<TokenId> find(std::string_view text) const noexcept;
   // ids[i] = id of texts[i], -1 for an unknown string. Several times faster than as many find()s on a large table,
   // because the waits for memory overlap. At most kBatch at once.
-  static constexpr size_t kBatch = 96;
+  static constexpr size_t kBatch = 64;
   void find_batch(std::span<const std::string_view> texts, std::span<TokenId> ids) const noexcept;
   // The string of an id; data() is null when the id has none.
   std::string_view at(TokenId id) const noexcept;

@@ -189,29 +189,39 @@ class Reader {
   // Looks up what add_merge() collected, the last of it of rank rank_limit - 1.
   void resolve_merges(uint32_t rank_limit) {
     const size_t count = merge_parts_.size() / 2;
-    const size_t prefix = result_.model.continuing_subword_prefix.size();
-    merged_.clear();
-    for (size_t i = 0; i < count; ++i)
-      merged_.append(merge_parts_[2 * i]).append(merge_parts_[2 * i + 1].substr(prefix));
-    size_t begin = 0;
-    for (size_t i = 0; i < count; ++i) {
-      const size_t length = merge_parts_[2 * i].size() + merge_parts_[2 * i + 1].size() - prefix;
-      merge_parts_.push_back(std::string_view(merged_).substr(begin, length));
-      begin += length;
-    }
-    std::array<TokenId, kMergesAtOnce * 3> ids;
+    std::array<TokenId, kMergesAtOnce * 2> ids;
     result_.vocabulary.find_batch(merge_parts_, ids);
     for (size_t i = 0; i < count; ++i) result_.merges.prefetch(ids[2 * i], ids[2 * i + 1]);
     for (size_t i = 0; i < count; ++i) {
       const auto rank = rank_limit - static_cast<uint32_t>(count - i);
-      for (const size_t part : {2 * i, 2 * i + 1, 2 * count + i}) {
-        if (ids[part] >= 0) continue;
-        fail(ErrorCode::kCorruptFile, fmt::format("merge {} needs token {}, which is not in model.vocab",
-                                                  rank, shown(merge_parts_[part])));
+      for (const size_t part : {2 * i, 2 * i + 1}) {
+        if (ids[part] < 0) fail_unknown_part(rank, merge_parts_[part]);
       }
-      result_.merges.insert(ids[2 * i], ids[2 * i + 1], {rank, ids[2 * count + i]});
+      result_.merges.insert(ids[2 * i], ids[2 * i + 1],
+                            {rank, merged_id(merge_parts_[2 * i], merge_parts_[2 * i + 1], rank)});
     }
     merge_parts_.clear();
+  }
+
+  [[noreturn]] void fail_unknown_part(uint32_t rank, std::string_view token) const {
+    fail(ErrorCode::kCorruptFile,
+         fmt::format("merge {} needs token {}, which is not in model.vocab", rank, shown(token)));
+  }
+
+  // Files list merges in the order of the ids they make, so the previous result or its successor is nearly always right.
+  TokenId merged_id(std::string_view left, std::string_view right, uint32_t rank) {
+    right.remove_prefix(result_.model.continuing_subword_prefix.size());
+    for (const TokenId guess : {last_merged_, last_merged_ + 1}) {
+      const std::string_view text = result_.vocabulary.at(guess);
+      if (text.size() == left.size() + right.size() && text.starts_with(left) && text.ends_with(right) &&
+          text.data() != nullptr) {
+        return last_merged_ = guess;
+      }
+    }
+    merged_.assign(left).append(right);
+    const std::optional<TokenId> id = result_.vocabulary.find(merged_);
+    if (!id) fail_unknown_part(rank, merged_);
+    return last_merged_ = *id;
   }
 
   void read_added_tokens(dom::element value) {
@@ -283,10 +293,11 @@ class Reader {
   TokenizerJson result_;
   nlohmann::json model_;
   std::string field_ = kWholeFile;  // being read, for errors
-  static constexpr size_t kMergesAtOnce = StringTable::kBatch / 3;
+  static constexpr size_t kMergesAtOnce = StringTable::kBatch / 2;
   std::vector<std::string_view> merge_parts_;  // of up to kMergesAtOnce merges: left, right, left, right, ...
-  std::string merged_;                         // their results, one after another
-  std::optional<dom::array> merges_;           // read when the vocabulary is known
+  std::string merged_;
+  TokenId last_merged_ = -1;
+  std::optional<dom::array> merges_;  // read when the vocabulary is known
   bool model_seen_ = false;
   bool vocabulary_seen_ = false;
 };
