@@ -77,6 +77,9 @@ LoadedEngine::LoadedEngine(ModelDirectory directory, const EngineOptions& option
     : directory_(std::move(directory)),
       pool_(thread_count(options.threads)),
       workspace_(pool_, select_kernel_set(probe_cpu_features(), options.kernel_set)) {
+  if (options.prefill_chunk == 0) {
+    throw Error(ErrorCode::kInvalidRequest, "prefill_chunk: must be at least 1");
+  }
   ModelOptions model_options;
   model_options.numerics = options.exact ? Numerics::kExact : Numerics::kFast;
   workspace_.set_numerics(model_options.numerics);
