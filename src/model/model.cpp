@@ -26,27 +26,34 @@ constexpr FamilyGraph kGraphs[] = {
     {Family::kQwen3_5Moe, make_qwen3_5_moe},
     {Family::kGptOss, make_gpt_oss},
     {Family::kGemma4, make_gemma4},
+    {Family::kDeepSeekV4, make_deepseek_v4},
 };
 
 }  // namespace
 
-std::unique_ptr<Model> Model::open(const std::filesystem::path& directory, const ModelOptions& options) {
+ModelParts open_model_parts(const std::filesystem::path& directory, const ModelOptions& options) {
   const std::filesystem::path config_path = directory / "config.json";
   ModelParts parts;
   parts.config = parse_model_config(read_json_file(config_path), config_path.string());
   parts.options = options;
   if (options.numerics == Numerics::kExact) parts.options.kv_element = KvElement::kF32;
+  CheckpointFiles files = CheckpointFiles::open(directory);
+  TensorPlan plan = build_tensor_plan(parts.config, files.catalog());
+  parts.weights = std::make_unique<WeightStore>(std::move(files), std::move(plan));
+  parts.experts = parts.weights->resident_experts(parts.config.layer_count());
+  return parts;
+}
 
+std::unique_ptr<Model> make_model(ModelParts parts) {
   for (const FamilyGraph& graph : kGraphs) {
-    if (graph.family != parts.config.family) continue;
-    CheckpointFiles files = CheckpointFiles::open(directory);
-    TensorPlan plan = build_tensor_plan(parts.config, files.catalog());
-    parts.weights = std::make_unique<WeightStore>(std::move(files), std::move(plan));
-    parts.experts = parts.weights->resident_experts(parts.config.layer_count());
-    return graph.make(std::move(parts));
+    if (graph.family == parts.config.family) return graph.make(std::move(parts));
   }
-  throw Error(ErrorCode::kUnsupported, config_path.string() + ": the graph of model_type '" +
-                                           parts.config.model_type + "' is not built yet");
+  throw Error(ErrorCode::kUnsupported,
+              "the graph of model_type '" + parts.config.model_type + "' is not built yet");
+}
+
+std::unique_ptr<Model> Model::open(const std::filesystem::path& directory, const ModelOptions& options) {
+  return make_model(open_model_parts(directory, options));
 }
 
 }  // namespace mach

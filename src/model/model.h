@@ -41,6 +41,10 @@ struct ModelOptions {
   KvElement kv_element = KvElement::kBF16;
   // How far back every cache must be able to truncate without a snapshot (drafts under verification).
   uint32_t rollback_tokens = 32;
+  // DeepSeek V4: the rounding of latent rows and compressed entries to FP8 and of the indexer's vectors to FP4, which the
+  // official implementation makes (the weights were trained with it) and Hugging Face's does not. Off for parity with the
+  // latter. Its third step, FP8 inputs of the linear layers, is not made.
+  bool official_round_trips = false;
 };
 
 // Called after the embedding (index 0), after layer i (index i + 1), and with the head's input, i.e. after the

@@ -8,6 +8,7 @@
 #include "base/half.h"
 #include "experts/resident_experts.h"
 #include "quant/codec.h"
+#include "quant/decode.h"
 
 namespace mach {
 namespace {
@@ -143,6 +144,31 @@ IdTable WeightStore::ids(std::string_view name, uint32_t limit) {
 
 Linear WeightStore::linear(std::string_view name) {
   return {.weight = matrix(name), .bias = vector_or_empty(std::string(name) + ".bias")};
+}
+
+std::vector<Linear> WeightStore::row_groups(std::string_view name, uint32_t groups) {
+  const WeightMatrix whole = matrix(name);
+  const uint32_t rows = whole.rows / groups;
+  const bool views = rows % whole.format.block_rows == 0;
+  std::vector<Linear> parts(groups);
+  for (uint32_t g = 0; g < groups; ++g) {
+    WeightMatrix& part = parts[g].weight;
+    if (views) {
+      part = whole;
+      part.rows = rows;
+      part.codes.data = whole.codes.row(uint64_t{g} * rows);
+      const uint64_t scale_row = uint64_t{g} * rows / whole.format.block_rows;
+      if (whole.scales.data != nullptr) part.scales.data = whole.scales.row(scale_row);
+      if (whole.biases.data != nullptr) part.biases.data = whole.biases.row(scale_row);
+    } else {
+      AlignedBuffer& buffer = owned_.emplace_back(uint64_t{rows} * whole.cols * sizeof(float));
+      for (uint32_t r = 0; r < rows; ++r)
+        decode_row(whole, g * rows + r, buffer.as<float>().subspan(uint64_t{r} * whole.cols, whole.cols));
+      part = {.format = {}, .rows = rows, .cols = whole.cols};
+      part.codes = {.data = buffer.data(), .row_stride = whole.cols * sizeof(float)};
+    }
+  }
+  return parts;
 }
 
 GatedMlp WeightStore::gated_mlp(std::string_view base) {

@@ -48,6 +48,9 @@ class WeightStore {
 
   // The matrix `name` with the vector `name`.bias, if there is one.
   Linear linear(std::string_view name);
+  // The rows of matrix `name` in `groups` equal parts, each a matrix of its own. Views, except where a part would begin
+  // inside a block of rows that share scales: those are decoded to fp32.
+  std::vector<Linear> row_groups(std::string_view name, uint32_t groups);
   // `base`.gate_proj, .up_proj, .down_proj.
   GatedMlp gated_mlp(std::string_view base);
 

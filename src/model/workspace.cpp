@@ -10,7 +10,7 @@ constexpr size_t kInlineFloats = 32768;
 
 }  // namespace
 
-Workspace::PreparedRows Workspace::prepare(const FloatRows& rows) {
+Workspace::PreparedRows Workspace::prepare(const float* x, uint32_t count, uint32_t dim, size_t stride) {
   if (spare_.empty()) {
     spare_.reserve(prepared_ + 1);
     spare_.push_back(std::make_unique<Activations>());
@@ -18,7 +18,7 @@ Workspace::PreparedRows Workspace::prepare(const FloatRows& rows) {
   }
   PreparedRows prepared(*this, std::move(spare_.back()));
   spare_.pop_back();
-  prepared.value_->assign(rows.data, rows.count, rows.dim);
+  prepared.value_->assign(x, count, dim, stride);
   return prepared;
 }
 

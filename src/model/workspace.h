@@ -16,6 +16,7 @@
 #include "kernels/compute.h"
 #include "kernels/product.h"
 #include "model/caches/kv_rows.h"
+#include "model/caches/row_ring.h"
 #include "model/float_rows.h"
 #include "model/model.h"
 #include "model/scratch_arena.h"
@@ -24,7 +25,8 @@ namespace mach {
 
 class Workspace {
  public:
-  Workspace(ThreadPool& pool, const KernelSet& kernels) : compute_(pool, kernels, Numerics::kFast) {}
+  Workspace(ThreadPool& pool, const KernelSet& kernels)
+      : compute_(pool, kernels, Numerics::kFast), row_runs_(pool.threads()) {}
 
   Compute& compute() noexcept { return compute_; }
   const KernelSet& kernels() const noexcept { return compute_.kernels; }
@@ -60,7 +62,9 @@ class Workspace {
     Workspace* owner_;
     std::unique_ptr<Activations> value_;
   };
-  PreparedRows prepare(const FloatRows& rows);
+  PreparedRows prepare(const FloatRows& rows) { return prepare(rows.data, rows.count, rows.dim, rows.dim); }
+  // `count` rows of `dim` floats, `stride` floats apart.
+  PreparedRows prepare(const float* x, uint32_t count, uint32_t dim, size_t stride);
 
   // Calls body(row) for every row in [0, count), on several threads where count * floats_per_row (what one row
   // reads and writes) is worth it. For elementwise work.
@@ -78,6 +82,7 @@ class Workspace {
 
   // Attention's list of the rows it reads, kept for its capacity.
   std::vector<KvRun>& kv_runs() noexcept { return kv_runs_; }
+  std::vector<RowRing::Run>& row_runs(size_t worker) noexcept { return row_runs_[worker]; }
 
   HiddenObserver observer;  // empty: none
 
@@ -90,6 +95,7 @@ class Workspace {
   ScratchArena arena_;
   WorkerScratch worker_scratch_;
   std::vector<KvRun> kv_runs_;
+  std::vector<std::vector<RowRing::Run>> row_runs_;  // per worker
   std::vector<std::unique_ptr<Activations>> spare_;
   size_t prepared_ = 0;  // objects that exist, in use or spare
 };

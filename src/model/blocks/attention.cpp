@@ -72,10 +72,10 @@ void attend_tiles(Workspace& workspace, const TileAttention& attention, const Pl
     float* const scratch = memory;
     const SoftmaxSums total(memory + attention.scratch_floats(), attention.tile_lanes());
     const SoftmaxSums part(memory + attention.scratch_floats() + sums, attention.tile_lanes());
-    attention.clear(total);
+    attention.clear(tile, total);
     for (uint32_t s = 0; s < tile.span_count; ++s) {
       attention.sum_span(tile, tile.first_span + s, scratch, part);
-      attention.merge(total, part);
+      attention.merge(tile, total, part);
     }
     attention.finish(tile, total);
   });
@@ -100,7 +100,7 @@ void attend_spans(Workspace& workspace, const TileAttention& attention, const Pl
 
   size_t first = 0;
   for (const AttentionTile& tile : plan.tiles) {
-    for (uint32_t s = 1; s < tile.span_count; ++s) attention.merge(part(first), part(first + s));
+    for (uint32_t s = 1; s < tile.span_count; ++s) attention.merge(tile, part(first), part(first + s));
     attention.finish(tile, part(first));
     first += tile.span_count;
   }

@@ -86,21 +86,21 @@ void TileAttention::for_pieces(const AttentionTile& tile, Range range, Body body
   }
 }
 
-void TileAttention::clear(const SoftmaxSums& sums) const noexcept {
-  std::fill_n(sums.m, tile_lanes(), kNothing);
-  std::fill_n(sums.l, tile_lanes(), 0.0F);
-  std::fill_n(sums.acc, size_t{tile_lanes()} * kv_.head_dim, 0.0F);
+void TileAttention::clear(const AttentionTile& tile, const SoftmaxSums& sums) const noexcept {
+  std::fill_n(sums.m, lanes_of(tile), kNothing);
+  std::fill_n(sums.l, lanes_of(tile), 0.0F);
+  std::fill_n(sums.acc, size_t{lanes_of(tile)} * kv_.head_dim, 0.0F);
 }
 
 void TileAttention::sum_span(const AttentionTile& tile, uint32_t span, float* scratch,
                              const SoftmaxSums& sums) const noexcept {
   auto* const queries = reinterpret_cast<const float**>(scratch);
   float* const scores = scratch + size_t{tile_lanes()} * kFloatsPerPointer;
-  for (uint32_t lane = 0; lane < tile.tokens * group_; ++lane) {
+  for (uint32_t lane = 0; lane < lanes_of(tile); ++lane) {
     const uint32_t row = tile.sequence->first_row + tile.first_token + lane / group_;
     queries[lane] = q_.row(row) + size_t{tile.kv_head * group_ + lane % group_} * kv_.head_dim;
   }
-  clear(sums);
+  clear(tile, sums);
   const Range seen = visible(*tile.sequence, tile.first_token, tile.tokens);
   const uint32_t begin = std::max(seen.begin, span * kSpanKeys);
   const uint32_t end = std::min(seen.end, (span + 1) * kSpanKeys);
@@ -122,7 +122,7 @@ void TileAttention::add_block(const AttentionTile& tile, uint32_t block, Range k
                               const float* const* queries, float* scores,
                               const SoftmaxSums& sums) const noexcept {
   for_pieces(tile, keys, [&](const kernel::Rows& k, const kernel::Rows&, uint32_t position) {
-    dot_rows_(k, kv_.head_dim, queries, tile.tokens * group_, scores + (position - block), kBlockKeys);
+    dot_rows_(k, kv_.head_dim, queries, lanes_of(tile), scores + (position - block), kBlockKeys);
   });
   // Tokens that see the same keys are summed together: all of them, but where the diagonal or the edge of a
   // window crosses the block. What a token does not see is not touched, so it cannot carry a NaN either.
@@ -167,9 +167,10 @@ void TileAttention::add_scores(std::span<float> scores, uint32_t lane,
   sums.l[lane] += sum_of(scores);
 }
 
-void TileAttention::merge(const SoftmaxSums& total, const SoftmaxSums& part) const noexcept {
+void TileAttention::merge(const AttentionTile& tile, const SoftmaxSums& total,
+                          const SoftmaxSums& part) const noexcept {
   const uint32_t dim = kv_.head_dim;
-  for (uint32_t lane = 0; lane < tile_lanes(); ++lane) {
+  for (uint32_t lane = 0; lane < lanes_of(tile); ++lane) {
     if (part.m[lane] == kNothing) continue;
     if (total.m[lane] == kNothing) {
       total.m[lane] = part.m[lane];
@@ -187,7 +188,7 @@ void TileAttention::merge(const SoftmaxSums& total, const SoftmaxSums& part) con
 }
 
 void TileAttention::finish(const AttentionTile& tile, const SoftmaxSums& total) const noexcept {
-  for (uint32_t lane = 0; lane < tile.tokens * group_; ++lane) {
+  for (uint32_t lane = 0; lane < lanes_of(tile); ++lane) {
     const uint32_t head = tile.kv_head * group_ + lane % group_;
     float sum = total.l[lane];
     float share = 1.0F;

@@ -63,10 +63,10 @@ class TileAttention {
   void sum_span(const AttentionTile& tile, uint32_t span, float* scratch,
                 const SoftmaxSums& sums) const noexcept;
 
-  void clear(const SoftmaxSums& sums) const noexcept;
+  void clear(const AttentionTile& tile, const SoftmaxSums& sums) const noexcept;
 
   // total = total and `part`, which covers later keys.
-  void merge(const SoftmaxSums& total, const SoftmaxSums& part) const noexcept;
+  void merge(const AttentionTile& tile, const SoftmaxSums& total, const SoftmaxSums& part) const noexcept;
 
   // Writes the tile's rows of `out`: acc / l, with the sinks' share in l.
   void finish(const AttentionTile& tile, const SoftmaxSums& total) const noexcept;
@@ -80,6 +80,7 @@ class TileAttention {
   void add_lanes(const AttentionTile& tile, uint32_t block, Range range, uint32_t first_lane, uint32_t lanes,
                  float* scores, const SoftmaxSums& sums) const noexcept;
   void add_scores(std::span<float> scores, uint32_t lane, const SoftmaxSums& sums) const noexcept;
+  uint32_t lanes_of(const AttentionTile& tile) const noexcept { return tile.tokens * group_; }
   float* acc(const SoftmaxSums& sums, uint32_t lane) const noexcept {
     return sums.acc + size_t{lane} * kv_.head_dim;
   }

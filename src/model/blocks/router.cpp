@@ -63,4 +63,25 @@ Routing top_k_softmax(Workspace& workspace, const FloatRows& logits, uint32_t to
   return routing;
 }
 
+Routing sqrt_softplus_top_k(Workspace& workspace, const FloatRows& logits, uint32_t top_k,
+                            std::span<const float> bias, std::span<const uint32_t> chosen, float scale) {
+  const Routing routing = new_routing(workspace, logits.count, top_k);
+  const FloatRows biased = workspace.rows(logits.count, bias.empty() ? 0 : logits.dim);
+  workspace.for_rows(logits.count, 32 * size_t{logits.dim}, [&](uint32_t row) {
+    const auto scores = logits.row_span(row);
+    for (float& score : scores) score = std::sqrt(score > 20.0F ? score : std::log1p(std::exp(score)));
+    const auto experts = routing.experts_of(row);
+    if (!chosen.empty()) {
+      std::copy_n(&chosen[size_t{row} * top_k], top_k, experts.begin());
+    } else {
+      for (size_t e = 0; e < scores.size(); ++e) biased.row(row)[e] = scores[e] + bias[e];
+      select_top_k(biased.row_span(row), experts);
+    }
+    float sum = 1e-20F;
+    for (const uint32_t expert : experts) sum += scores[expert];
+    for (uint32_t k = 0; k < top_k; ++k) routing.weights.row(row)[k] = scale * scores[experts[k]] / sum;
+  });
+  return routing;
+}
+
 }  // namespace mach

@@ -37,4 +37,10 @@ Routing softmax_top_k(Workspace& workspace, const FloatRows& logits, uint32_t to
 // The top k logits, then a softmax over those alone (gpt-oss).
 Routing top_k_softmax(Workspace& workspace, const FloatRows& logits, uint32_t top_k);
 
+// DeepSeek V4: score = sqrt(softplus(logit)); the top k of score + bias (`bias` [experts], for the choice only), or, where
+// `chosen` is not empty, the experts it lists [rows * top_k]; weights = scale * score / sum of the chosen scores.
+// logits [rows, experts] are overwritten.
+Routing sqrt_softplus_top_k(Workspace& workspace, const FloatRows& logits, uint32_t top_k,
+                            std::span<const float> bias, std::span<const uint32_t> chosen, float scale);
+
 }  // namespace mach

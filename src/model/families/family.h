@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <vector>
@@ -26,8 +27,14 @@ struct ModelParts {
   std::unique_ptr<ExpertProvider> experts;  // goes before the weights
 };
 
+// The two halves of Model::open(): the parts of a checkpoint with all experts resident, and the graph over them.
+// In between a caller may put another provider around or in place of the experts.
+ModelParts open_model_parts(const std::filesystem::path& directory, const ModelOptions& options);
+std::unique_ptr<Model> make_model(ModelParts parts);
+
 std::unique_ptr<Model> make_qwen3_moe(ModelParts parts);
 std::unique_ptr<Model> make_qwen3_5_moe(ModelParts parts);
+std::unique_ptr<Model> make_deepseek_v4(ModelParts parts);
 std::unique_ptr<Model> make_gpt_oss(ModelParts parts);
 std::unique_ptr<Model> make_gemma4(ModelParts parts);
 

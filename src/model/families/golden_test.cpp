@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/provider_checks.h"
 #include "support/shared_dir.h"
 
 namespace mach::testing {
@@ -39,6 +40,7 @@ constexpr Nano kNano[] = {
     {"fixtures/nano/gpt_oss"},
     {"fixtures/nano/gpt_oss-mxfp4"},
     {"fixtures/nano/gemma4"},
+    {"fixtures/nano/deepseek_v4", 1e-4},
 };
 
 constexpr Mini kMini[] = {
@@ -47,8 +49,10 @@ constexpr Mini kMini[] = {
     {"models/mini-qwen3_5_moe"},
     {"models/mini-gpt_oss"},
     {"models/mini-gpt_oss-mxfp4"},
+    // Its indexer has two heads and often scores entries alike, so rounded activations choose others now and then.
+    {.folder = "models/mini-deepseek_v4", .exact_nll = 0.01, .fast_nll = 0.01},
+    {.folder = "models/mini-deepseek_v4-fp8-fp4", .exact_nll = 0.01, .fast_nll = 0.01},
     {"models/mini-gemma4"},
-    // Its 4-bit text has more near-ties: at a mean KL of 1e-3 int8 activations turn 2.4 % of the largest logits.
     {"models/mini-gemma4-mlx-4bit"},
 };
 
@@ -78,6 +82,8 @@ TEST_P(GoldenNano, ContinuesGreedilyAsTheReference) { check_nano_greedy(folder_)
 TEST_P(GoldenNano, ExactModeDoesNotDependOnChunksThreadsKernelsOrBatch) { check_exact_invariance(folder_); }
 TEST_P(GoldenNano, ForgetsWrongDrafts) { check_rollback(folder_, 5); }
 TEST_P(GoldenNano, ContinuesFromSnapshotsAndSavedStates) { check_snapshots(folder_); }
+TEST_P(GoldenNano, DoesNotDependOnHowManyExpertsALeaseHolds) { check_waves(folder_); }
+TEST_P(GoldenNano, AFailedExpertReadLeavesTheSequenceAsItWas) { check_failed_reads(folder_); }
 
 TEST_P(GoldenMini, AgreesWithTheReference) { check_mini(folder_, GetParam().tolerance); }
 TEST_P(GoldenMini, PredictsHeldOutTextAsTheReference) {

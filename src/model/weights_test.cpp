@@ -1,0 +1,123 @@
+// Binding of hand-written plans to a small file: strides, transposition, added constants, ids, and views that
+// do not fit.
+#include "model/weights.h"
+
+#include <array>
+#include <numeric>
+#include <vector>
+
+#include <gmock/gmock.h>
+
+#include "mach/error.h"
+
+#include "base/half.h"
+#include "io/safetensors_writer.h"
+#include "quant/decode.h"
+#include "support/temp_dir.h"
+
+namespace mach {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr WeightFormat kBf16{.codec = CodecId::kBF16, .bits = 16};
+
+// model.safetensors with "m" bf16 [4, 6] = 0..23, "ids" i64 [2, 2] and "v" f32 [4].
+class WeightStoreTest : public ::testing::Test {
+ protected:
+  WeightStoreTest() {
+    std::array<uint16_t, 24> m{};
+    for (size_t i = 0; i < m.size(); ++i) m[i] = f32_to_bf16(static_cast<float>(i));
+    const std::array<int64_t, 4> ids = {0, 3, 2, 1};
+    const std::array<float, 4> v = {0.5F, 1.5F, 2.5F, 3.5F};
+    const TensorData tensors[] = {{{"ids", DType::kI64, {2, 2}}, std::as_bytes(std::span(ids))},
+                                  {{"v", DType::kF32, {4}}, std::as_bytes(std::span(v))},
+                                  {{"m", DType::kBF16, {4, 6}}, std::as_bytes(std::span(m))}};
+    write_safetensors(dir_.path() / "model.safetensors", tensors);
+    auto files = CheckpointFiles::open(dir_.path());
+    for (const char* name : {"ids", "v", "m"}) {
+      const CatalogEntry& entry = files.catalog().at(name);
+      plan_.tensors.push_back({name, entry.shard, entry.offset, entry.size});
+    }
+  }
+
+  WeightStore store() { return {CheckpointFiles::open(dir_.path()), plan_}; }
+
+  static std::vector<float> row(const WeightMatrix& matrix, uint32_t r) {
+    std::vector<float> out(matrix.cols);
+    decode_row(matrix, r, out);
+    return out;
+  }
+
+  template <class Action>
+  static void expect_corrupt(Action action, const std::string& what) {
+    try {
+      action();
+      FAIL() << "no error";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kCorruptFile);
+      EXPECT_THAT(error.what(), HasSubstr(what));
+    }
+  }
+
+  testing::TempDir dir_;
+  TensorPlan plan_;
+};
+
+TEST_F(WeightStoreTest, MatricesAreViewsWithTheirStride) {
+  // Every other row of m, without its first column: rows 1 and 3, columns 1..5.
+  plan_.matrices["odd"] = {
+      .format = kBf16, .rows = 2, .cols = 5, .codes = {.tensor = 2, .offset = 14, .row_stride = 24}};
+  auto weights = store();
+  const WeightMatrix matrix = weights.matrix("odd");
+  EXPECT_THAT(row(matrix, 0), ElementsAre(7, 8, 9, 10, 11));
+  EXPECT_THAT(row(matrix, 1), ElementsAre(19, 20, 21, 22, 23));
+}
+
+TEST_F(WeightStoreTest, TransposedMatricesAreTurned) {
+  // m as [cols = 4, rows = 6]; the even rows of its transpose.
+  plan_.matrices["turned"] = {.format = kBf16,
+                              .rows = 3,
+                              .cols = 4,
+                              .codes = {.tensor = 2, .offset = 0, .row_stride = 4},
+                              .transposed = true,
+                              .col_stride = 12};
+  auto weights = store();
+  const WeightMatrix matrix = weights.matrix("turned");
+  EXPECT_THAT(row(matrix, 0), ElementsAre(0, 6, 12, 18));
+  EXPECT_THAT(row(matrix, 2), ElementsAre(4, 10, 16, 22));
+}
+
+TEST_F(WeightStoreTest, VectorsBecomeFloatsWithTheirConstantAdded) {
+  plan_.vectors["plain"] = {.type = CodecId::kF32, .tensor = 1, .count = 4, .stride = 4};
+  plan_.vectors["column"] = {
+      .type = CodecId::kBF16, .tensor = 2, .offset = 2, .count = 4, .stride = 12, .add = 1.0F};
+  auto weights = store();
+  EXPECT_THAT(weights.vector("plain"), ElementsAre(0.5F, 1.5F, 2.5F, 3.5F));
+  EXPECT_THAT(weights.vector("column"), ElementsAre(2, 8, 14, 20));
+  EXPECT_TRUE(weights.vector_or_empty("absent").empty());
+}
+
+TEST_F(WeightStoreTest, IdsAreHeldAgainstTheirLimit) {
+  plan_.integers["ids"] = {.tensor = 0, .rows = 2, .cols = 2, .width = 8};
+  auto weights = store();
+  const IdTable table = weights.ids("ids", 4);
+  EXPECT_THAT(table.row(1), ElementsAre(2, 1));
+  expect_corrupt([&] { weights.ids("ids", 3); }, "ids: id 3 at 1 is not below 3");
+}
+
+TEST_F(WeightStoreTest, ViewsBeyondTheirTensorAreRefused) {
+  plan_.matrices["long"] = {
+      .format = kBf16, .rows = 5, .cols = 6, .codes = {.tensor = 2, .offset = 0, .row_stride = 12}};
+  plan_.matrices["far"] = {
+      .format = kBf16, .rows = 1, .cols = 6, .codes = {.tensor = 2, .offset = 38, .row_stride = 12}};
+  plan_.vectors["long"] = {.type = CodecId::kF32, .tensor = 1, .count = 5, .stride = 4};
+  auto weights = store();
+  expect_corrupt([&] { weights.matrix("long"); }, "tensor m has 48 bytes, 60 are needed");
+  expect_corrupt([&] { weights.matrix("far"); }, "tensor m");
+  expect_corrupt([&] { weights.vector("long"); }, "tensor v");
+}
+
+}  // namespace
+}  // namespace mach
