@@ -4,7 +4,7 @@
 namespace mach {
 
 std::span<const KernelSet* const> kernel_sets() noexcept {
-  static constexpr const KernelSet* kSets[] = {&kScalarSet};
+  static constexpr const KernelSet* kSets[] = {&kNeonSet, &kScalarSet};
   return kSets;
 }
 
