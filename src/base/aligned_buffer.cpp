@@ -13,6 +13,7 @@ namespace mach {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kAddressSpace = size_t{1} << 47;  // of a process; more cannot be had, so it is not asked for
 
 // An anonymous mapping whose start is a multiple of 2 MiB: maps that much more and returns the ends.
 std::byte* map_huge(size_t size) noexcept {
@@ -32,13 +33,13 @@ std::byte* map_huge(size_t size) noexcept {
 AlignedBuffer::AlignedBuffer(size_t size, size_t alignment, PageHint pages) : size_(size) {
   if (size == 0) return;
   const size_t unit = pages == PageHint::kHuge ? kHugePage : alignment;
-  const std::optional<uint64_t> rounded = checked_round_up(size, unit);
-  if (rounded && checked_add(*rounded, kHugePage)) {
+  if (size < kAddressSpace) {
+    const size_t rounded = round_up(size, unit);
     if (pages == PageHint::kHuge) {
-      data_ = map_huge(*rounded);
-      mapped_ = *rounded;
+      data_ = map_huge(rounded);
+      mapped_ = rounded;
     } else {
-      data_ = static_cast<std::byte*>(std::aligned_alloc(alignment, *rounded));
+      data_ = static_cast<std::byte*>(std::aligned_alloc(alignment, rounded));
     }
   }
   if (data_ == nullptr)
