@@ -45,7 +45,8 @@ Value DictExpr::eval(Runtime& rt) const {
 Value Conditional::eval(Runtime& rt) const {
   if (truthy(test->eval(rt))) return yes->eval(rt);
   if (no) return no->eval(rt);
-  return rt.undefined("the inline if-expression evaluated to false and no else section was defined.");
+  return rt.undefined(
+      fmt::format("the inline if-expression on line {} evaluated to false and no else section was defined.", line));
 }
 
 Value Logical::eval(Runtime& rt) const {

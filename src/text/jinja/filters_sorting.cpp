@@ -30,15 +30,19 @@ Value sort_key(Runtime& rt, Value value, bool case_sensitive) {
 using Key = std::vector<Value>;
 constexpr size_t kKeyBytes = sizeof(Key) + sizeof(Value) + 4 * sizeof(size_t);  // with its place in the order
 
-bool less_keys(Budget& budget, const Key& a, const Key& b) {
+// As Python compares lists: only the first two that differ need an order.
+bool less_lists(Budget& budget, const Key& a, const Key& b) {
   for (size_t i = 0; i < a.size(); ++i) {
-    if (i + 1 == a.size() || !equal(budget, a[i], b[i])) return less(budget, a[i], b[i]);
+    if (!equal(budget, a[i], b[i])) return less(budget, a[i], b[i]);
   }
   return false;
 }
 
+bool less_single(Budget& budget, const Key& a, const Key& b) { return less(budget, a[0], b[0]); }
+
 // Stable, also when reversed.
-std::vector<size_t> sorted_order(Runtime& rt, const std::vector<Key>& keys, bool reverse) {
+std::vector<size_t> sorted_order(Runtime& rt, const std::vector<Key>& keys, bool reverse,
+                                 bool (*less_keys)(Budget&, const Key&, const Key&)) {
   std::vector<size_t> order(keys.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
@@ -60,7 +64,7 @@ Value sort(Runtime& rt, const Value& subject, Args arguments) {
     for (const auto& path : paths) key.push_back(sort_key(rt, path.get(rt, item), case_sensitive));
   }
   ListBuilder out(rt.budget);
-  for (const size_t i : sorted_order(rt, keys, p.boolean(0, false))) out.push(items[i]);
+  for (const size_t i : sorted_order(rt, keys, p.boolean(0, false), less_lists)) out.push(items[i]);
   return rt.list(out.take());
 }
 
@@ -76,7 +80,7 @@ Value dict_sort(Runtime& rt, const Value& subject, Args arguments) {
   keys.reserve(items.size());
   for (const auto& [key, value] : items) keys.push_back({sort_key(rt, by == "key" ? key : value, p.boolean(0, false))});
   ListBuilder out(rt.budget);
-  for (const size_t i : sorted_order(rt, keys, p.boolean(2, false))) {
+  for (const size_t i : sorted_order(rt, keys, p.boolean(2, false), less_single)) {
     out.push(rt.tuple({items[i].first, items[i].second}));
   }
   return rt.list(out.take());
@@ -92,7 +96,7 @@ Value group_by(Runtime& rt, const Value& subject, Args arguments) {
   keys.reserve(items.size());
   for (const Value& item : items) keys.push_back({sort_key(rt, path.get(rt, item, otherwise), p.boolean(2, false))});
   ListBuilder groups(rt.budget);
-  const auto order = sorted_order(rt, keys, false);
+  const auto order = sorted_order(rt, keys, false, less_single);
   for (size_t i = 0; i < order.size();) {
     const size_t first = order[i];
     std::vector<Value> members;

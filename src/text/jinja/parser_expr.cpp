@@ -1,6 +1,7 @@
 #include <charconv>
 
 #include "text/jinja/parser_internal.h"
+#include "text/jinja/text_search.h"
 
 namespace mach::jinja {
 namespace {
@@ -218,10 +219,7 @@ ExprPtr Parser::parse_number() {
   const Token& token = take();
   std::string_view digits = token.text;
   if (token.is(Token::Type::kFloat)) {
-    double number = 0;
-    const auto error = std::from_chars(digits.data(), digits.data() + digits.size(), number).ec;
-    if (error != std::errc()) fail_here(fmt::format("the number {} is beyond doubles", token.text));
-    return std::make_unique<Literal>(token.line, Value::number(number));
+    return std::make_unique<Literal>(token.line, Value::number(parse_float(digits).value_or(0)));
   }
   int base = 10;
   if (digits.size() > 2 && digits[0] == '0' && digits[1] > '9') {

@@ -154,9 +154,6 @@ Signature Parser::parse_signature(std::string name, int line) {
     } else if (defaults) {
       fail_here("non-default argument follows default argument");
     }
-    if (parameter == "caller" && !value) {
-      fail_here("the special \"caller\" argument must be omitted or be given a default");
-    }
     if (std::ranges::find(signature.names, parameter) != signature.names.end()) {
       fail_here(fmt::format("duplicate argument '{}'", parameter));
     }
@@ -179,6 +176,11 @@ void Parser::parse_signature_body(Signature& signature, std::string_view end_nam
     return std::ranges::find(signature.names, name) != signature.names.end();
   };
   signature.uses_caller = read_so_far(signature.caller) != caller;
+  for (size_t i = 0; signature.uses_caller && i < signature.names.size(); ++i) {
+    if (signature.names[i] == "caller" && !signature.parameters[i].second) {
+      fail_here("the special \"caller\" argument must be omitted or be given a default");
+    }
+  }
   signature.uses_varargs = read_so_far(signature.varargs) != varargs && !is_parameter("varargs");
   signature.uses_kwargs = read_so_far(signature.kwargs) != kwargs && !is_parameter("kwargs");
 }

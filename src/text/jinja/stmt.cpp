@@ -141,9 +141,8 @@ Flow For::run(Runtime& rt, const Value& values, int64_t depth0, Scope& outer) co
 
   auto scope = std::make_shared<Scope>(outer.shared_from_this());
   Value item;
-  bool any = false;
+  bool finished_one = false;  // Jinja's else also follows a loop whose every iteration was left early
   while (state != nullptr ? state->advance(rt, item) : plain->next(rt, item)) {
-    any = true;
     // A scope that a macro has captured stays as it is; the next iteration gets a new one.
     if (scope.use_count() > 1) {
       scope = std::make_shared<Scope>(outer.shared_from_this());
@@ -153,9 +152,11 @@ Flow For::run(Runtime& rt, const Value& values, int64_t depth0, Scope& outer) co
     const ScopeSwap inside(rt, *scope);
     if (state != nullptr) scope->set(loop, state_owner);
     target.assign(rt, *scope, std::move(item));
-    if (exec_body(body, rt) == Flow::kBreak) break;
+    const Flow flow = exec_body(body, rt);
+    if (flow == Flow::kBreak) break;
+    finished_one = finished_one || flow == Flow::kOn;
   }
-  if (!any) {
+  if (!finished_one) {
     const auto empty = std::make_shared<Scope>(outer.shared_from_this());
     const ScopeSwap inside(rt, *empty);
     return exec_body(otherwise, rt);
