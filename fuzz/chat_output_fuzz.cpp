@@ -101,6 +101,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if ((data[1] & 1) != 0) options.tools = &tools();
   options.starts_in_reasoning = (data[1] & 2) != 0;
   options.parse_calls = (data[1] & 4) == 0;
+  options.new_call_id = [] { return std::string("call"); };
   const mach::Ending ending = (data[1] & 8) != 0 ? mach::Ending::kCutOff : mach::Ending::kStopped;
 
   require(parse(format, options, text, ending, true, data[2]) ==

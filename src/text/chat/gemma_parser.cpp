@@ -79,9 +79,10 @@ std::string_view GemmaParser::consume_call_name(std::string_view text) {
   const size_t end = text.find_first_of("{\n");
   name_.append(text.substr(0, end));
   raw_.append(text.substr(0, end));
-  if (end == std::string_view::npos && name_.size() <= kMaxNameBytes) return {};
+  const bool fits = name_.size() <= kMaxNameBytes;
+  if (end == std::string_view::npos && fits) return {};
   std::string_view name = trimmed(name_);
-  const bool is_call = name.starts_with(kCall) && end != std::string_view::npos && text[end] == '{';
+  const bool is_call = fits && text[end] == '{' && name.starts_with(kCall);
   name = trimmed(name.substr(name.find_last_of(':') + 1));
   if (!is_call || name.empty() || name.find(' ') != std::string_view::npos) {
     break_call();

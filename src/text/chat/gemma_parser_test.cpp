@@ -109,6 +109,8 @@ TEST(GemmaParser, ReturnsBrokenCallsAsContent) {
                      .calls = {{"now", "{}"}}});
   }
   const std::string deep = "<|tool_call>call:f{a:" + std::string(300, '[');
+  const std::string long_name = "<|tool_call>call:" + std::string(300, 'x') + "{}<tool_call|>";
+  cases.push_back({.name = "long name", .text = long_name, .content = long_name});
   cases.push_back({.name = "deep", .text = deep, .content = deep});
   const std::string call = "<|tool_call>call:now{}<tool_call|>";
   cases.push_back({.name = "off", .text = call, .content = call, .parse_calls = false});

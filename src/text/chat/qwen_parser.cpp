@@ -170,8 +170,10 @@ std::string_view QwenParser::consume_tail(std::string_view text) {
   partial_.append(part);
   tail_text_.append(part);
   text.remove_prefix(part.size());
-  if (partial_.size() <= kMaxNameBytes && text.empty()) return {};
-  if (text.starts_with('>') && tools_->find(name_, partial_) != nullptr && !arguments_.has(partial_)) {
+  const bool fits = partial_.size() <= kMaxNameBytes;
+  if (text.empty() && fits) return {};
+  const bool expected = tools_->find(name_, partial_) != nullptr && !arguments_.has(partial_);
+  if (text.starts_with('>') && fits && expected) {
     end_value();
     start_value(partial_);
     text.remove_prefix(1);
