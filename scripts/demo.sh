@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/build.sh release >&2
-build/release/src/tools/mach-generate --chat --prompt "${1:-What is the capital of France?}"
+build/release/mach-generate --chat --prompt "${1:-What is the capital of France?}"
