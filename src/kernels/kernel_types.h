@@ -38,6 +38,11 @@ using MixRows = void(Rows rows, uint32_t n, const float* weights, size_t weight_
 // out [cols]: row `row` of `weight` as fp32, exactly as decode_row (quant/decode.h).
 using DecodeRow = void(const WeightMatrix& weight, uint32_t row, float* out) noexcept;
 
+// y[r] = row r of `weight` . x for r in [row_begin, row_end), straight from the codes, with the bits that decoding and
+// dot_rows_f32 give. For cols and scale groups that are multiples of 32 and a global scale of 1.
+using DotOne = void(const WeightMatrix& weight, uint32_t row_begin, uint32_t row_end, const float* x,
+                    float* y) noexcept;
+
 // Activations quantised per group of 32: x ~ scale * value. Row i begins at i * stride of each array; strides count
 // elements. Arrays are padded with zeros: values to a multiple of 64, scales to a multiple of 16 (512 values).
 struct Int8View {
@@ -115,11 +120,13 @@ using ArgMax = uint32_t(const float* x, uint32_t n) noexcept;
 using FromHalf = void(const std::byte* x, uint32_t n, float* y) noexcept;
 using ToHalf = void(const float* x, uint32_t n, std::byte* y) noexcept;
 
-// How one instruction set computes with one weight format. `int8_rows` null: the codec is always computed in fp32.
+// How one instruction set computes with one weight format. `dot_one` null: by way of decoded rows; `int8_rows` null: the codec
+// is always computed in fp32.
 struct FormatKernels {
   CodecId codec;
   uint8_t bits;
   DecodeRow* decode;
+  DotOne* dot_one;
   Int8Rows* int8_rows;
 };
 

@@ -19,20 +19,27 @@ constexpr uint32_t kColumnTile = 64;  // columns passed to a kernel at once
 struct Plan {
   const kernel::FormatKernels* format;
   kernel::DotRows* direct;  // not null: the codes are plain floats and need no decoding
+  kernel::DotOne* one;      // not null: a single column, straight from the codes
   bool int8;
 };
+
+// From this many columns on, widening 16-bit floats once per row tile costs less than once per column tile.
+constexpr uint32_t kDecodeColumns = 6;
 
 Plan plan_of(const Compute& compute, const Product& product) {
   const WeightMatrix& weight = *product.weight;
   const kernel::FormatKernels* format = compute.kernels.find_format(weight.format);
   const bool fast = compute.numerics == Numerics::kFast && !product.force_exact;
-  kernel::DotRows* direct = nullptr;
-  if (weight.global_scale == 1.0F) {
-    if (weight.format.codec == CodecId::kF32) direct = compute.kernels.dot_rows_f32;
-    if (weight.format.codec == CodecId::kF16) direct = compute.kernels.dot_rows_f16;
-    if (weight.format.codec == CodecId::kBF16) direct = compute.kernels.dot_rows_bf16;
+  Plan plan{format, nullptr, nullptr, fast && format != nullptr && format->int8_rows != nullptr};
+  if (format == nullptr || weight.global_scale != 1.0F) return plan;
+  const bool few = product.column_count() < kDecodeColumns;
+  if (weight.format.codec == CodecId::kF32) plan.direct = compute.kernels.dot_rows_f32;
+  if (weight.format.codec == CodecId::kF16 && few) plan.direct = compute.kernels.dot_rows_f16;
+  if (weight.format.codec == CodecId::kBF16 && few) plan.direct = compute.kernels.dot_rows_bf16;
+  if (product.column_count() == 1 && weight.cols % 32 == 0 && weight.format.group % 32 == 0) {
+    plan.one = format->dot_one;
   }
-  return {format, direct, fast && format != nullptr && format->int8_rows != nullptr};
+  return plan;
 }
 
 void check(const Compute& compute, const Product& product) {
@@ -66,9 +73,13 @@ size_t chunk_count(const Product& product) {
   return product.column_count() == 0 ? 0 : ceil_div(product.weight->rows, chunk_rows(product));
 }
 
+// Floats from one decoded row to the next: an odd multiple of 2 KiB, so that rows do not all compete for the same places of a
+// cache whose ways repeat every 4 KiB.
+size_t decoded_stride(uint32_t cols) { return round_up(cols, 1024) + 512; }
+
 size_t scratch_bytes(const Product& product, const Plan& plan) {
   if (plan.int8) return int8_scratch_bytes(product.weight->cols);
-  return plan.direct != nullptr ? 0 : size_t{kRowTile} * product.weight->cols * sizeof(float);
+  return plan.direct != nullptr ? 0 : kRowTile * decoded_stride(product.weight->cols) * sizeof(float);
 }
 
 // Rows [begin, end) against all columns in fp32. Decoded rows stay in a buffer of the size of a near cache.
@@ -76,6 +87,10 @@ void run_fp32(const Product& product, const Plan& plan, const KernelSet& kernels
               uint32_t end, std::byte* scratch) {
   const WeightMatrix& weight = *product.weight;
   const uint32_t columns = product.column_count();
+  if (plan.one != nullptr) {
+    plan.one(weight, begin, end, product.x->row(product.columns.empty() ? 0 : product.columns[0]), product.y);
+    return;
+  }
   // A single column reads each decoded row once: fewer rows at a time stay in the nearest cache.
   const uint32_t tile = columns > 1 ? kRowTile : plan.direct != nullptr ? end - begin : kRowTile / 2;
   for (uint32_t first = begin; first < end; first += tile) {
@@ -83,10 +98,10 @@ void run_fp32(const Product& product, const Plan& plan, const KernelSet& kernels
     kernel::Rows rows{weight.codes.data + first * weight.codes.row_stride, weight.codes.row_stride, count};
     kernel::DotRows* dot = plan.direct;
     if (dot == nullptr) {
-      float* decoded = reinterpret_cast<float*>(scratch);
-      for (uint32_t r = 0; r < count; ++r)
-        plan.format->decode(weight, first + r, decoded + size_t{r} * weight.cols);
-      rows = {scratch, size_t{weight.cols} * sizeof(float), count};
+      auto* decoded = reinterpret_cast<float*>(scratch);
+      const size_t stride = decoded_stride(weight.cols);
+      for (uint32_t r = 0; r < count; ++r) plan.format->decode(weight, first + r, decoded + r * stride);
+      rows = {scratch, stride * sizeof(float), count};
       dot = kernels.dot_rows_f32;
     }
     for (uint32_t c = 0; c < columns; c += kColumnTile) {

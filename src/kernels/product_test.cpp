@@ -40,13 +40,32 @@ TEST_P(ProductTest, ExactIsTheScalarResultForEveryFormat) {
   Compute scalar(one_, select_kernel_set(kNoFeatures, "scalar"), Numerics::kExact);
   Compute compute(one_, kernels(), Numerics::kExact);
   for (const WeightFormat& format : all_formats()) {
-    const uint32_t cols = column_step(format) == 1 ? 77 : 2 * column_step(format);
-    SCOPED_TRACE(format_name(format));
-    const RandomMatrix matrix(format, 11, cols, 5, 3);
-    const GuardedFloats x(random_floats(size_t{5} * cols, 6));
-    const Activations activations(x.get(), 5, cols);
-    EXPECT_TRUE(same_bits(product_of(compute, matrix.view(), activations),
-                          product_of(scalar, matrix.view(), activations)));
+    for (const uint32_t count : {1U, 5U}) {
+      const uint32_t cols = column_step(format) == 1 ? 77 : 2 * column_step(format);
+      SCOPED_TRACE(format_name(format) + ", columns " + std::to_string(count));
+      const RandomMatrix matrix(format, 11, cols, 5, 3);
+      const GuardedFloats x(random_floats(size_t{count} * cols, 6));
+      const Activations activations(x.get(), count, cols);
+      const std::vector<float> expected = product_of(scalar, matrix.view(), activations);
+      EXPECT_TRUE(same_bits(product_of(compute, matrix.view(), activations), expected));
+    }
+  }
+}
+
+TEST_P(ProductTest, OneColumnOfBlockFp8EqualsScalarAtRaggedEdges) {
+  Compute scalar(one_, select_kernel_set(kNoFeatures, "scalar"), Numerics::kExact);
+  Compute compute(one_, kernels(), Numerics::kExact);
+  for (const WeightFormat format : {WeightFormat{CodecId::kFp8Block, ScaleType::kF32, 8, 128, 3},
+                                    WeightFormat{CodecId::kFp8Block, ScaleType::kBF16, 8, 64, 128},
+                                    WeightFormat{CodecId::kFp8Block, ScaleType::kE8M0, 8, 0, 0}}) {
+    for (const uint32_t cols : {32U, 160U, 4096U}) {
+      const RandomMatrix matrix(format, 11, cols, 5, 1);
+      const GuardedFloats x(random_floats(cols, 6));
+      const Activations activations(x.get(), 1, cols);
+      const std::vector<float> expected = product_of(scalar, matrix.view(), activations);
+      EXPECT_TRUE(same_bits(product_of(compute, matrix.view(), activations), expected))
+          << format_name(format);
+    }
   }
 }
 

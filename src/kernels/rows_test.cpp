@@ -112,6 +112,15 @@ TEST_P(RowKernelTest, DotEqualsScalarForEveryTileShape) {
   }
 }
 
+TEST_P(RowKernelTest, DotEqualsScalarForLongRowsAndManyColumns) {
+  for (const Element element : kElements) {
+    for (const uint32_t n : {512U, 1100U}) {
+      for (const uint32_t columns : {3U, 4U, 7U, 70U})
+        expect_dot_equals_scalar(kernels(), element, 11, columns, n, 0, 0);
+    }
+  }
+}
+
 TEST_P(RowKernelTest, DotIsNearTheDoubleSum) {
   constexpr uint32_t kN = 1000;
   for (const Element element : kElements) {

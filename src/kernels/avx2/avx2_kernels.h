@@ -14,6 +14,10 @@ kernel::DecodeRow decode_affine2, decode_affine3, decode_affine4, decode_affine5
     decode_affine8;
 kernel::DecodeRow decode_mxfp4, decode_nvfp4, decode_fp8;  // fp8: kMxFp8 and kFp8Block
 
+kernel::DotOne dot_one_affine2, dot_one_affine3, dot_one_affine4, dot_one_affine5, dot_one_affine6,
+    dot_one_affine8;
+kernel::DotOne dot_one_mxfp4, dot_one_fp8;
+
 kernel::Int8Rows int8_affine2, int8_affine3, int8_affine4, int8_affine5, int8_affine6, int8_affine8;
 kernel::Int8Rows int8_mxfp4, int8_nvfp4;
 kernel::QuantizeInt8 quantize_int8;

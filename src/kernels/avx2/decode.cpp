@@ -12,12 +12,6 @@ struct ScaleBlock {
   alignas(32) float value[kScaleBlock];
 };
 
-uint32_t smaller(uint32_t a, uint32_t b) noexcept { return a < b ? a : b; }
-
-size_t bytes_of(ScaleType type) noexcept {
-  return type == ScaleType::kF32 ? 4 : type == ScaleType::kF16 || type == ScaleType::kBF16 ? 2 : 1;
-}
-
 // Calls f(group, scale, bias) for the groups of a row, in order.
 template <class F>
 void for_each_group(const WeightMatrix& weight, const std::byte* scales, const std::byte* biases,
@@ -62,13 +56,6 @@ void decode_affine(const WeightMatrix& weight, uint32_t row, float* out) noexcep
                    }
                  });
   multiply_by(weight.global_scale, weight.cols, out);
-}
-
-// The value of eight E2M1 codes: the low three bits choose the magnitude, the fourth is the sign.
-__m256 e2m1(__m256i code) noexcept {
-  const __m256 magnitudes = _mm256_setr_ps(0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F);
-  const __m256 sign = _mm256_and_ps(_mm256_castsi256_ps(_mm256_slli_epi32(code, 28)), _mm256_set1_ps(-0.0F));
-  return _mm256_or_ps(_mm256_permutevar8x32_ps(magnitudes, code), sign);
 }
 
 }  // namespace

@@ -17,8 +17,6 @@ namespace {
 constexpr uint32_t kGroup = 32;
 constexpr uint32_t kBlock = 16;  // groups whose factors are computed together
 
-uint32_t smaller(uint32_t a, uint32_t b) noexcept { return a < b ? a : b; }
-
 // A row's scales: `factors` one per 32 codes (two with kHalves), `biases` one per sum group; zeros after the last.
 struct RowScales {
   const float* factors;

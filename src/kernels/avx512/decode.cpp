@@ -8,12 +8,6 @@ namespace {
 // 16 scales at a time are enough for a few cache lines of weights.
 constexpr uint32_t kScaleBlock = 16;
 
-uint32_t smaller(uint32_t a, uint32_t b) noexcept { return a < b ? a : b; }
-
-size_t bytes_of(ScaleType type) noexcept {
-  return type == ScaleType::kF32 ? 4 : type == ScaleType::kF16 || type == ScaleType::kBF16 ? 2 : 1;
-}
-
 // Calls f(group, scale, bias) for the groups of a row, in order.
 template <class F>
 void for_each_group(const WeightMatrix& weight, const std::byte* scales, const std::byte* biases,
@@ -55,13 +49,6 @@ void decode_affine(const WeightMatrix& weight, uint32_t row, float* out) noexcep
                    }
                  });
   multiply_by(weight.global_scale, weight.cols, out);
-}
-
-// The value of sixteen E2M1 codes.
-__m512 e2m1(__m512i code) noexcept {
-  const __m512 values = _mm512_setr_ps(0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F, -0.0F, -0.5F, -1.0F,
-                                       -1.5F, -2.0F, -3.0F, -4.0F, -6.0F);
-  return _mm512_permutexvar_ps(code, values);
 }
 
 // 16 four-bit codes from 8 bytes.

@@ -14,8 +14,6 @@ namespace {
 constexpr uint32_t kGroup = 32;
 constexpr uint32_t kStep = 64;  // codes per register
 
-uint32_t smaller(uint32_t a, uint32_t b) noexcept { return a < b ? a : b; }
-
 // out[k] = in[k / repeat] for `count` inputs; in and out are whole registers long.
 void repeat_scales(const float* in, uint32_t count, uint32_t repeat, float* out) noexcept {
   const __m512i pattern = repeat == 2 ? _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7)
