@@ -148,6 +148,24 @@ INSTANTIATE_TEST_SUITE_P(
              false}),
     case_name);
 
+TEST(MtpCheckpoint, TheTrainedBlockIsPlannedOnRequest) {
+  const auto shared = testing::shared_dir();
+  if (!shared) GTEST_SKIP() << testing::kNoSharedDir;
+  const std::filesystem::path folder = *shared / "models/mini-qwen3_5_moe";
+  const ModelConfig config = parse_model_config(read_json_file(folder / "config.json"));
+  const TensorPlan plan = build_tensor_plan(config, read_tensor_catalog(folder), {.mtp = true});
+  EXPECT_EQ(plan.mtp_layers, 1U);
+  EXPECT_THAT(plan.skipped, ::testing::IsEmpty());
+  EXPECT_EQ(plan.matrix("mtp.fc").cols, 2 * config.hidden_size);
+  EXPECT_EQ(plan.vector("mtp.norm").add, 1.0F);
+  EXPECT_EQ(plan.matrix("mtp.layers.0.self_attn.q_proj").rows, 512U);
+  EXPECT_EQ(plan.experts_of(config.layer_count())->experts.size(), config.moe.experts);
+  // The nano checkpoint holds one tensor of a block: no block.
+  const std::filesystem::path nano = *shared / "fixtures/nano/qwen3_5_moe";
+  const ModelConfig small = parse_model_config(read_json_file(nano / "config.json"));
+  EXPECT_EQ(build_tensor_plan(small, read_tensor_catalog(nano), {.mtp = true}).mtp_layers, 0U);
+}
+
 // The block drafter beside mini-qwen3_5_moe is no model of its own.
 TEST(Drafter, IsRefusedByItsModelType) {
   const auto shared = testing::shared_dir();

@@ -56,11 +56,10 @@ VectorRef part_of(const VectorRef& whole, uint64_t begin, uint64_t count, uint32
 // One layer's experts under one base, in the layouts' order of search.
 class LayerExperts {
  public:
-  LayerExperts(const ModelConfig& config, std::string base, TensorLookup& lookup)
+  LayerExperts(const ModelConfig& config, bool in_out, std::string base, TensorLookup& lookup)
       : moe_(config.moe),
         hidden_(config.hidden_size),
-        // gpt-oss alone stores [in, out] with gate and up columns taking turns.
-        interleaved_(config.family == Family::kGptOss),
+        in_out_(in_out),
         base_(std::move(base)),
         lookup_(lookup) {}
 
@@ -71,7 +70,7 @@ class LayerExperts {
       return ExpertLayout::kStacked;
     }
     if (lookup_.has_module(base_ + ".experts.gate_up_proj")) {
-      interleaved_ ? read_transposed(experts) : read_fused(experts);
+      in_out_ ? read_transposed(experts) : read_fused(experts);
       return ExpertLayout::kStacked;
     }
     for (const std::string_view module : kStackModules) {
@@ -208,19 +207,19 @@ class LayerExperts {
 
   const MoeConfig& moe_;
   uint32_t hidden_;
-  bool interleaved_;
+  bool in_out_;
   std::string base_;
   TensorLookup& lookup_;
 };
 
 }  // namespace
 
-std::optional<FoundExperts> find_experts(const ModelConfig& config, uint32_t layer,
+std::optional<FoundExperts> find_experts(const ModelConfig& config, uint32_t layer, bool in_out,
                                          const std::vector<std::string>& bases, TensorLookup& lookup) {
   for (const std::string& base : bases) {
     FoundExperts found;
     found.plan.layer = layer;
-    const auto layout = LayerExperts(config, base, lookup).read(found.plan.experts);
+    const auto layout = LayerExperts(config, in_out, base, lookup).read(found.plan.experts);
     if (!layout) continue;
     found.layout = *layout;
     return found;

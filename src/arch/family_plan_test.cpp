@@ -128,5 +128,36 @@ TEST(DeepSeekPlan, CutOffBlocksOfThePublishedQuantiser) {
   EXPECT_EQ(format, (WeightFormat{CodecId::kFp8Block, ScaleType::kE8M0, 8, 128, 128}));
 }
 
+// Tensors of the prediction block of a DeepSeek checkpoint under its published names, from the parameter list.
+TEST(MtpPlan, DeepSeekBlock) {
+  json config = deepseek_json();
+  config["num_nextn_predict_layers"] = 1;
+  const ModelConfig parsed = parse(config);
+  FakeTensors tensors = deepseek_fused();
+  EXPECT_EQ(plan_of(config, tensors, {.mtp = true}).mtp_layers, 0U);  // announced, not there
+  for (const Parameter& parameter : arch_row(parsed.family).mtp_parameters(parsed).parameters) {
+    const bool matrix = parameter.kind == ParameterKind::kMatrix;
+    const std::string& name = parameter.spellings.front();
+    const bool bare =
+        name.find("hc_") != std::string::npos || name.ends_with(".bias") || name.ends_with("attn_sink");
+    tensors[name + (bare ? "" : ".weight")] =
+        matrix ? FakeTensor{"BF16", {parameter.rows, parameter.cols}} : FakeTensor{"F32", {parameter.cols}};
+  }
+  tensors["mtp.0.ffn.experts.gate_up_proj"] = {"BF16", {4, 256, 256}};
+  tensors["mtp.0.ffn.experts.down_proj"] = {"BF16", {4, 256, 128}};
+  const TensorPlan plan = plan_of(config, tensors, {.mtp = true});
+  EXPECT_EQ(plan.mtp_layers, 1U);
+  EXPECT_THAT(plan.skipped, ::testing::IsEmpty());
+  EXPECT_THAT(plan.unused, ::testing::IsEmpty());
+  EXPECT_EQ(plan.matrix("mtp.0.e_proj").cols, 256U);
+  EXPECT_EQ(plan.matrix("mtp.0.self_attn.q_a_proj").rows, 96U);
+  EXPECT_EQ(plan.experts_of(3)->experts.size(), 4U);
+  // Without the option the block is left out, with a reason.
+  EXPECT_EQ(plan_of(config, tensors).mtp_layers, 0U);
+  EXPECT_FALSE(plan_of(config, tensors).skipped.empty());
+  tensors.erase("mtp.0.attn.wkv.weight");
+  expect_error([&] { plan_of(config, tensors, {.mtp = true}); }, kCorrupt, {"mtp.0."});
+}
+
 }  // namespace
 }  // namespace mach

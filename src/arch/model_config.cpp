@@ -45,6 +45,11 @@ ModelConfig parse_model_config(const nlohmann::json& config, std::string_view wh
   out.model_type = *root.maybe_string("model_type");
   out.quant = read_quant_config(text, root);
   row.parse(text, root, out);
+  // Plans and banks keep a few hundred bytes per expert.
+  if (uint64_t{out.moe.experts} * out.moe_layer_count() > kMaxRoutedExperts) {
+    text.fail("num_hidden_layers",
+              fmt::format("such that all layers together have at most {} routed experts", kMaxRoutedExperts));
+  }
   return out;
 }
 

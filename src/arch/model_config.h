@@ -150,6 +150,8 @@ struct ModelConfig {
 };
 
 inline constexpr uint32_t kMaxLayers = 1024;
+inline constexpr uint64_t kMaxRoutedExperts = 1U
+                                              << 18;  // of all layers together; DeepSeek-V4-Flash has 11,008
 
 // `what` names the file in errors, e.g. "/models/x/config.json". Throws Error{kUnsupported} for a model_type,
 // layer type, rope type, activation or quantisation method that mach does not know (naming the known ones),

@@ -52,6 +52,9 @@ struct ParameterList {
   // mlx-lm moves the axes of the DeltaNet convolution, and whoever did that also added 1 to the zero-centred norms. The
   // name of such a parameter, or empty.
   std::string conv_probe;
+  bool head_may_be_absent = false;  // a file without lm_head means a tied head, whatever the config says
+  bool fused_experts_in_out =
+      false;  // fused float experts are [E, in, out], columns of gate and up taking turns (gpt-oss)
 };
 
 }  // namespace mach

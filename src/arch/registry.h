@@ -45,6 +45,8 @@ struct ArchRow {
   void (*parse)(const ConfigReader& text, const ConfigReader& root, ModelConfig& out);
   // The parameters and expert layers that this config calls for (arch/parameters.h).
   ParameterList (*parameters)(const ModelConfig& config);
+  // Those of the multi-token prediction block, the one that tells its presence first. Null: the family has none.
+  ParameterList (*mtp_parameters)(const ModelConfig& config);
 };
 
 std::span<const ArchRow> arch_rows() noexcept;  // in enum order

@@ -34,14 +34,15 @@ class PlanBuilder {
         lookup_(catalog, config.quant, plan_.tensors) {}
 
   TensorPlan build() && {
-    plan_.prefix = find_prefix();
+    plan_.prefix = prefix_ = find_prefix();
     shifted_norms_ = file_has_shifted_norms();
     for (const Parameter& parameter : list_.parameters) {
       if (parameter.name == kHead) continue;
       add(parameter);
     }
     add_head();
-    add_experts();
+    if (!list_.experts.empty()) plan_.layout = add_experts(list_);
+    if (options_.mtp) add_mtp();
     sort_out_the_rest();
     plan_.quant = describe_formats();
     return std::move(plan_);
@@ -53,7 +54,7 @@ class PlanBuilder {
                          [&](const Parameter& candidate) { return candidate.name == name; });
   }
 
-  std::vector<std::string> spellings(const Parameter& parameter) const {
+  static std::vector<std::string> spellings(const Parameter& parameter) {
     std::vector<std::string> names = {parameter.name};
     names.insert(names.end(), parameter.spellings.begin(), parameter.spellings.end());
     return names;
@@ -77,9 +78,9 @@ class PlanBuilder {
   std::string stored_module(const Parameter& parameter) const {
     const std::vector<std::string> names = spellings(parameter);
     for (const std::string& name : names) {
-      if (lookup_.has_module(plan_.prefix + name)) return plan_.prefix + name;
+      if (lookup_.has_module(prefix_ + name)) return prefix_ + name;
     }
-    return plan_.prefix + names[std::min(spelling_, names.size() - 1)];
+    return prefix_ + names[std::min(spelling_, names.size() - 1)];
   }
 
   // Its tensor: modules keep their values in ".weight", parameters that are no module under their own name.
@@ -127,8 +128,7 @@ class PlanBuilder {
         if (found.empty() && lookup_.has_module(candidate)) found = candidate;
       }
     }
-    // Qwen3.5 files may leave the head out without saying so.
-    const bool tied = config_.tie_word_embeddings || (found.empty() && config_.family == Family::kQwen3_5Moe);
+    const bool tied = config_.tie_word_embeddings || (found.empty() && list_.head_may_be_absent);
     if (tied) {
       plan_.tied_head = true;
       plan_.matrices[std::string(kHead)] = plan_.matrices.at(std::string(kEmbedding));
@@ -139,23 +139,38 @@ class PlanBuilder {
     plan_.matrices[std::string(kHead)] = lookup_.matrix(found, 0, head.rows, head.cols).first;
   }
 
-  void add_experts() {
-    if (list_.experts.empty()) return;
+  // All layers or none: a hole would only show when a token is routed into it.
+  ExpertLayout add_experts(const ParameterList& list) {
     const bool may_be_absent = options_.experts_in_sidecar || config_.quant.gguf_experts;
-    plan_.layout = ExpertLayout::kSidecar;
-    for (const ExpertLayer& layer : list_.experts) {
+    ExpertLayout layout = ExpertLayout::kSidecar;
+    for (const ExpertLayer& layer : list.experts) {
       std::vector<std::string> bases;
-      for (const std::string& base : layer.bases) bases.push_back(plan_.prefix + base);
-      auto found = find_experts(config_, layer.layer, bases, lookup_);
-      if (!found) {
-        if (may_be_absent && plan_.experts.empty()) continue;
-        fail_without_experts(bases);
-      }
-      // All layers or none: a hole would only show when a token is routed into it.
-      if (plan_.experts.empty() && &layer != &list_.experts.front())
-        fail_without_experts({plan_.prefix + list_.experts.front().bases.front()});
-      plan_.layout = found->layout;
+      for (const std::string& base : layer.bases) bases.push_back(prefix_ + base);
+      auto found = find_experts(config_, layer.layer, list.fused_experts_in_out, bases, lookup_);
+      const bool first = &layer == &list.experts.front();
+      if (!found && may_be_absent && layout == ExpertLayout::kSidecar) continue;
+      if (!found) fail_without_experts(bases);
+      if (!first && layout == ExpertLayout::kSidecar)
+        fail_without_experts({prefix_ + list.experts.front().bases.front()});
+      layout = found->layout;
       plan_.experts.push_back(std::move(found->plan));
+    }
+    return layout;
+  }
+
+  // The block stands beside the text model, not inside its prefix. Its first parameter tells whether it is there: files
+  // without it, or with a remnant of it, are complete models.
+  void add_mtp() {
+    const ArchRow& row = arch_row(config_.family);
+    if (row.mtp_parameters == nullptr || config_.mtp_layers == 0) return;
+    const ParameterList mtp = row.mtp_parameters(config_);
+    for (const std::string_view prefix : {"", "language_model.", "model."}) {
+      prefix_ = prefix;
+      if (!lookup_.has_module(stored_module(mtp.parameters.front()))) continue;
+      for (const Parameter& parameter : mtp.parameters) add(parameter);
+      add_experts(mtp);
+      plan_.mtp_layers = config_.mtp_layers;
+      return;
     }
   }
 
@@ -203,6 +218,7 @@ class PlanBuilder {
   ParameterList list_;
   TensorPlan plan_;
   TensorLookup lookup_;
+  std::string prefix_;   // of the names that are being planned
   size_t spelling_ = 0;  // of the embedding: 0 = canonical
   bool shifted_norms_ = false;
   std::string head_module_;  // stored although the head is tied

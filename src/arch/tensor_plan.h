@@ -119,6 +119,7 @@ struct TensorPlan {
   std::map<std::string, VectorRef, std::less<>> vectors;
   std::map<std::string, IntRef, std::less<>> integers;
   std::vector<ExpertLayerPlan> experts;  // one per MoE layer, ascending; empty with kSidecar
+  uint32_t mtp_layers = 0;  // planned under "mtp." names; their experts follow as layers layer_count(), ...
 
   ExpertLayout layout = ExpertLayout::kNone;
   bool tied_head = false;              // matrices["lm_head"] is the embedding
@@ -140,6 +141,8 @@ struct TensorPlan {
 };
 
 struct PlanOptions {
+  // Plan the multi-token prediction block too, where the file holds it (TensorPlan::mtp_layers tells).
+  bool mtp = false;
   // Routed experts may be missing from the shards because a sidecar holds them. Implied by
   // QuantConfig::gguf_experts.
   bool experts_in_sidecar = false;

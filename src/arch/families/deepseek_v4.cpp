@@ -16,6 +16,8 @@
 //           .kv_norm [i]   .q_b_proj [n i, Q]   .scorer.weights_proj [n, D]
 //   layers.N.mlp.gate [E, D]   .gate.tid2eid [V, K] whole numbers (hash layers), else .gate.e_score_correction_bias [E]
 //   layers.N.mlp.shared_experts.gate_proj, .up_proj [I, D]   .down_proj [D, I]   and routed experts
+// Multi-token prediction (PlanOptions::mtp): mtp.K.e_proj, .h_proj [D, D]   mtp.K.enorm, .hnorm, .norm [D]
+//   mtp.K.hc_head.* as above   and a sliding layer's names below mtp.K., experts as layer L + K
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -319,6 +321,15 @@ void write_ffn(const ModelConfig& config, const LayerConfig& layer, Names& write
                fmt::format("{}.down_proj", kShared));
 }
 
+void write_layer(const ModelConfig& config, const LayerConfig& layer, Names& write) {
+  write.norm("input_layernorm", "attn_norm", config.hidden_size);
+  write.norm("post_attention_layernorm", "ffn_norm", config.hidden_size);
+  write_hyper_connection(*config.deepseek, config.hidden_size, "attn_hc", "hc_attn", write);
+  write_hyper_connection(*config.deepseek, config.hidden_size, "ffn_hc", "hc_ffn", write);
+  write_attention(config, layer, write);
+  write_ffn(config, layer, write);
+}
+
 }  // namespace
 
 ParameterList deepseek_v4_parameters(const ModelConfig& config) {
@@ -334,15 +345,33 @@ ParameterList deepseek_v4_parameters(const ModelConfig& config) {
   write.floats("hc_head.hc_base", "hc_head_base", deepseek.streams, "hc_head.base");
   write.floats("hc_head.hc_scale", "hc_head_scale", 1, "hc_head.scale");
   for (uint32_t i = 0; i < config.layer_count(); ++i) {
-    const LayerConfig& layer = config.layers[i];
     write.at(fmt::format("layers.{}.", i));
-    write.norm("input_layernorm", "attn_norm", hidden);
-    write.norm("post_attention_layernorm", "ffn_norm", hidden);
-    write_hyper_connection(deepseek, hidden, "attn_hc", "hc_attn", write);
-    write_hyper_connection(deepseek, hidden, "ffn_hc", "hc_ffn", write);
-    write_attention(config, layer, write);
-    write_ffn(config, layer, write);
+    write_layer(config, config.layers[i], write);
     list.experts.push_back({i, {fmt::format("layers.{}.mlp", i), fmt::format("layers.{}.ffn", i)}});
+  }
+  return list;
+}
+
+ParameterList deepseek_v4_mtp_parameters(const ModelConfig& config) {
+  ParameterList list;
+  Names write(list);
+  const uint32_t hidden = config.hidden_size;
+  const uint32_t streams = config.deepseek->streams;
+  LayerConfig layer = config.layers.front();  // every block is of the sliding kind and scores its experts
+  layer.mixer = MixerKind::kDeepSeekSliding;
+  layer.compress_ratio = 0;
+  layer.hash_routed = false;
+  for (uint32_t i = 0; i < config.mtp_layers; ++i) {
+    write.at(fmt::format("mtp.{}.", i));
+    write.linear("e_proj", "e_proj", hidden, hidden);
+    write.linear("h_proj", "h_proj", hidden, hidden);
+    for (const char* norm : {"enorm", "hnorm", "norm"}) write.norm(norm, norm, hidden);
+    write.float_matrix("hc_head.hc_fn", "hc_head_fn", streams, streams * hidden);
+    write.floats("hc_head.hc_base", "hc_head_base", streams);
+    write.floats("hc_head.hc_scale", "hc_head_scale", 1);
+    write_layer(config, layer, write);
+    list.experts.push_back(
+        {config.layer_count() + i, {fmt::format("mtp.{}.ffn", i), fmt::format("mtp.{}.mlp", i)}});
   }
   return list;
 }

@@ -20,4 +20,7 @@ ParameterList gpt_oss_parameters(const ModelConfig& config);
 ParameterList gemma4_parameters(const ModelConfig& config);
 ParameterList deepseek_v4_parameters(const ModelConfig& config);
 
+ParameterList qwen3_5_moe_mtp_parameters(const ModelConfig& config);
+ParameterList deepseek_v4_mtp_parameters(const ModelConfig& config);
+
 }  // namespace mach

@@ -58,6 +58,7 @@ void parse_gpt_oss(const ConfigReader& text, const ConfigReader& root, ModelConf
 
 ParameterList gpt_oss_parameters(const ModelConfig& config) {
   ParameterList list;
+  list.fused_experts_in_out = true;
   ParameterWriter write(list);
   const uint32_t hidden = config.hidden_size;
   write.matrix("embed_tokens", config.vocab_size, hidden);

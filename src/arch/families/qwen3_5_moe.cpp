@@ -11,6 +11,10 @@
 //           .conv1d [(2 Nk dk + Nv dv) C], channel-major   .A_log, .dt_bias [Nv]   .norm [dv]   .out_proj [D, Nv dv]
 //   layers.N.mlp.gate [E, D]   .shared_expert.gate_proj, .up_proj [Is, D]   .shared_expert.down_proj [D, Is]
 //   layers.N.mlp.shared_expert_gate [1, D]   and routed experts
+// Multi-token prediction (PlanOptions::mtp): mtp.fc [D, 2 D], columns of the embedding first   mtp.pre_fc_norm_embedding,
+//   mtp.pre_fc_norm_hidden, mtp.norm [D]   mtp.layers.K.*: a full-attention layer as above, experts as layer L + K
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "arch/families/common.h"
@@ -95,10 +99,17 @@ void write_gated_delta(const GatedDeltaConfig& delta, uint32_t hidden, Parameter
   write.linear("linear_attn.out_proj", hidden, delta.value_width(), false);
 }
 
+void write_ffn(const ModelConfig& config, ParameterWriter& write) {
+  write.matrix("mlp.gate", config.moe.experts, config.hidden_size);
+  write.gated_mlp("mlp.shared_expert", config.moe.shared_intermediate, config.hidden_size);
+  write.matrix("mlp.shared_expert_gate", 1, config.hidden_size);
+}
+
 }  // namespace
 
 ParameterList qwen3_5_moe_parameters(const ModelConfig& config) {
   ParameterList list;
+  list.head_may_be_absent = true;
   ParameterWriter write(list);
   const uint32_t hidden = config.hidden_size;
   write.matrix("embed_tokens", config.vocab_size, hidden);
@@ -115,10 +126,30 @@ ParameterList qwen3_5_moe_parameters(const ModelConfig& config) {
     } else {
       write_attention(config, layer, write);
     }
-    write.matrix("mlp.gate", config.moe.experts, hidden);
-    write.gated_mlp("mlp.shared_expert", config.moe.shared_intermediate, hidden);
-    write.matrix("mlp.shared_expert_gate", 1, hidden);
+    write_ffn(config, write);
     list.experts.push_back({i, {fmt::format("layers.{}.mlp", i)}});
+  }
+  return list;
+}
+
+ParameterList qwen3_5_moe_mtp_parameters(const ModelConfig& config) {
+  ParameterList list;
+  ParameterWriter write(list);
+  const uint32_t hidden = config.hidden_size;
+  write.linear("mtp.fc", hidden, 2 * hidden, false);
+  for (const char* norm : {"mtp.pre_fc_norm_embedding", "mtp.pre_fc_norm_hidden", "mtp.norm"}) {
+    write.vector(norm, hidden).zero_centred = true;
+  }
+  const auto full = std::find_if(config.layers.begin(), config.layers.end(), [](const LayerConfig& layer) {
+    return layer.mixer == MixerKind::kFullAttention;
+  });
+  for (uint32_t i = 0; i < config.mtp_layers && full != config.layers.end(); ++i) {
+    write.at(fmt::format("mtp.layers.{}.", i));
+    write.vector("input_layernorm", hidden).zero_centred = true;
+    write.vector("post_attention_layernorm", hidden).zero_centred = true;
+    write_attention(config, *full, write);
+    write_ffn(config, write);
+    list.experts.push_back({config.layer_count() + i, {fmt::format("mtp.layers.{}.mlp", i)}});
   }
   return list;
 }
