@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes jinja_cases.json: template snippets and what Jinja2 makes of them, configured as Hugging Face does it.
+"""Writes jinja_cases.json and chat_templates/golden.json: template snippets, and whole chat templates of our own, with
+what Jinja2 makes of them when it is configured as Hugging Face does it.
 
 Needs the Python package jinja2 (the file names the version that was used); the tests only read the JSON.
 Run: tests/data/make_jinja_cases.py
@@ -667,26 +668,131 @@ def snippets():
             yield group, source
 
 
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather in a city; \"now\" & <later>.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "description": "Name,\nin any language: Zürich"},
+                "days": {"type": "integer", "minimum": 1, "default": 3},
+                "units": {"type": "string", "enum": ["c", "f"]},
+                "near": {"type": "array", "items": {"type": "object", "properties": {"lat": {"type": "number"}}}},
+                "flag": {"type": ["boolean", "null"]},
+            },
+            "required": ["city"],
+        },
+    },
+}
+EMPTY_TOOL = {"type": "function", "function": {"name": "now", "description": "", "parameters": {"type": "object", "properties": {}}}}
+
+
+def call(number, name, arguments):
+    return {"id": f"call{number:05d}", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+CHATS = {
+    "question": {"messages": [{"role": "user", "content": "  Hello, <you> & 日本!\n"}]},
+    "system": {"messages": [{"role": "system", "content": "Be kind and be brief, and mind the width. "}, {"role": "user", "content": "Hi"}]},
+    "turns": {
+        "messages": [
+            {"role": "system", "content": "Sys !quiet"},
+            {"role": "user", "content": "One"},
+            {"role": "assistant", "content": "<think>\nhm\n</think>\n\nFirst."},
+            {"role": "user", "content": "Two"},
+            {"role": "assistant", "content": "Second.", "reasoning_content": " because "},
+            {"role": "user", "content": "Three !loud"},
+        ]
+    },
+    "answered": {"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}], "add_generation_prompt": False},
+    "parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": " Look: "}, {"type": "image"}, {"type": "text", "text": "?"}]}]},
+    "tools": {"messages": [{"role": "user", "content": "Weather?"}], "tools": [WEATHER, EMPTY_TOOL]},
+    "call": {
+        "messages": [
+            {"role": "system", "content": "S"},
+            {"role": "user", "content": "Weather?"},
+            {"role": "assistant", "content": "", "tool_calls": [call(1, "get_weather", {"city": "Zürich", "days": 2, "flag": None})]},
+            {"role": "tool", "content": "7 degrees", "tool_call_id": "call00001", "name": "get_weather"},
+        ],
+        "tools": [WEATHER],
+    },
+    "parallel": {
+        "messages": [
+            {"role": "user", "content": "Both"},
+            {
+                "role": "assistant",
+                "content": "Sure.",
+                "reasoning_content": "two calls",
+                "tool_calls": [call(1, "get_weather", {"city": "A", "near": [{"lat": 1.5}]}), call(2, "now", {})],
+            },
+            {"role": "tool", "content": "1", "tool_call_id": "call00001"},
+            {"role": "tool", "content": "2", "tool_call_id": "call00002"},
+            {"role": "assistant", "content": "Done", "tool_calls": None},
+            {"role": "user", "content": "Thanks"},
+        ],
+        "tools": [WEATHER, EMPTY_TOOL],
+    },
+    "thinking_off": {"messages": [{"role": "user", "content": "2+2"}], "enable_thinking": False, "thinking": True},
+    "documents": {
+        "messages": [{"role": "user", "content": "Cite"}],
+        "documents": [{"doc_id": 1, "text": "A rather long text about many well-known things, for wrapping."}, {"text": "Short."}],
+        "dials": {"length": "short"},
+    },
+    "null_content": {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": None}, {"role": "user", "content": "y"}]},
+    "bad_order": {"messages": [{"role": "assistant", "content": "first"}, {"role": "robot", "content": "second"}]},
+    "short_id": {
+        "messages": [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": "", "tool_calls": [{"id": "7", "type": "function", "function": {"name": "now", "arguments": {}}}] * 3},
+        ]
+    },
+}
+TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
+
+
+def write_chats(env, folder, provenance):
+    """Renders the templates of chat_templates/ for every conversation above."""
+    golden = {"provenance": provenance, "tokens": TOKENS, "inputs": CHATS, "templates": {}}
+    for file in sorted(name for name in os.listdir(folder) if name.endswith(".jinja")):
+        with open(os.path.join(folder, file), encoding="utf-8", newline="") as source:
+            template = env.from_string(source.read())
+        cases = golden["templates"][file] = {}
+        for name, chat in CHATS.items():
+            variables = {"tools": None, "documents": None, "add_generation_prompt": True, **TOKENS, **chat}
+            try:
+                cases[name] = {"text": template.render(**variables)}
+            except jinja2.exceptions.TemplateError as error:
+                cases[name] = {"error": str(error)}
+            except Exception:  # worded by Python: any error will do
+                cases[name] = {"error": ""}
+    with open(os.path.join(folder, "golden.json"), "w", encoding="utf-8") as out:
+        json.dump(golden, out, ensure_ascii=True, indent=1)
+        out.write("\n")
+    rendered = [case for cases in golden["templates"].values() for case in cases.values()]
+    print(len(rendered), "renderings,", sum("error" in case for case in rendered), "of them errors")
+
+
 def main():
     env = environment()
     cases = [{"group": group, "template": source, **outcome(env, source)} for group, source in snippets()]
-    document = {
-        "provenance": {
-            "made_by": "tests/data/make_jinja_cases.py",
-            "jinja2": jinja2.__version__,
-            "python": platform.python_version(),
-            "environment": "ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, loopcontrols, generation tag), "
-            "tojson = json.dumps(ensure_ascii=False), raise_exception, strftime_now",
-            "now": int(NOW.replace(tzinfo=datetime.timezone.utc).timestamp()),
-        },
-        "variables": VARS,
-        "cases": cases,
+    provenance = {
+        "made_by": "tests/data/make_jinja_cases.py",
+        "jinja2": jinja2.__version__,
+        "python": platform.python_version(),
+        "environment": "ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, loopcontrols, generation tag), "
+        "tojson = json.dumps(ensure_ascii=False), raise_exception, strftime_now",
+        "now": int(NOW.replace(tzinfo=datetime.timezone.utc).timestamp()),
     }
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "jinja_cases.json")
+    document = {"provenance": provenance, "variables": VARS, "cases": cases}
+    here = os.path.dirname(os.path.abspath(__file__))
+    path = os.path.join(here, "jinja_cases.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump(document, file, ensure_ascii=True, indent=1)
         file.write("\n")
     print(len(cases), "cases,", sum("error" in case for case in cases), "of them errors")
+    write_chats(env, os.path.join(here, "chat_templates"), provenance)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 #include "text/jinja/args.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "text/jinja/failure.h"
 #include "text/jinja/operators.h"
@@ -13,7 +13,8 @@ Parameters::Parameters(std::string_view function, const Arguments& arguments,
                        std::initializer_list<std::string_view> names, size_t required)
     : function_(function) {
   if (arguments.positional.size() > names.size()) {
-    fail(fmt::format("{}() takes at most {} argument(s), {} given", function, names.size(), arguments.positional.size()));
+    fail(fmt::format("{}() takes at most {} argument(s), {} given", function, names.size(),
+                     arguments.positional.size()));
   }
   for (size_t i = 0; i < arguments.positional.size(); ++i) found_[i] = &arguments.positional[i];
   for (const auto& [name, value] : arguments.named) {
@@ -24,7 +25,8 @@ Parameters::Parameters(std::string_view function, const Arguments& arguments,
     found_[i] = &value;
   }
   for (size_t i = 0; i < required; ++i) {
-    if (found_[i] == nullptr) fail(fmt::format("{}() missing required argument '{}'", function, names.begin()[i]));
+    if (found_[i] == nullptr)
+      fail(fmt::format("{}() missing required argument '{}'", function, names.begin()[i]));
   }
 }
 

@@ -14,12 +14,14 @@ class Parameters {
  public:
   // The first `required` must be there. Throws Failure for missing, surplus, unknown or doubled arguments, naming
   // `function`.
-  Parameters(std::string_view function, const Arguments& arguments, std::initializer_list<std::string_view> names,
-             size_t required = 0);
+  Parameters(std::string_view function, const Arguments& arguments,
+             std::initializer_list<std::string_view> names, size_t required = 0);
 
   bool has(size_t i) const noexcept { return found_[i] != nullptr; }
   const Value& operator[](size_t i) const noexcept { return *found_[i]; }  // has(i)
-  const Value& get(size_t i, const Value& otherwise) const noexcept { return has(i) ? *found_[i] : otherwise; }
+  const Value& get(size_t i, const Value& otherwise) const noexcept {
+    return has(i) ? *found_[i] : otherwise;
+  }
   // Throw Failure when the argument is of another type; None counts as left out where `otherwise` is given.
   int64_t integer(size_t i) const;
   int64_t integer(size_t i, int64_t otherwise) const;

@@ -11,7 +11,8 @@ void Budget::out_of_steps() const {
 }
 
 void Budget::out_of_memory() const {
-  fail(ErrorCode::kTooLarge, fmt::format("the rendering needs more than {} bytes for its values", limits_.live_bytes));
+  fail(ErrorCode::kTooLarge,
+       fmt::format("the rendering needs more than {} bytes for its values", limits_.live_bytes));
 }
 
 void Budget::text_too_long() const {

@@ -10,7 +10,7 @@
 namespace mach::jinja {
 
 struct Limits {
-  uint64_t steps = 100'000'000;               // evaluated nodes and iterated items; bulk text work counts per 64 bytes
+  uint64_t steps = 100'000'000;  // evaluated nodes and iterated items; bulk text work counts per 64 bytes
   size_t text_bytes = size_t{32} << 20;       // one string, and the whole output
   size_t live_bytes = size_t{256} << 20;      // all values alive at the same time
   uint32_t call_depth = 250;                  // macros and recursive loops inside each other

@@ -1,10 +1,10 @@
 #include "text/jinja/clock.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <charconv>
 #include <cstdlib>
+
+#include <fmt/format.h>
 
 #include "text/jinja/failure.h"
 
@@ -21,7 +21,8 @@ std::time_t parse_epoch(const char* text) {
   const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), seconds);
   // Year 9999 at most, as in Python.
   if (error != std::errc() || end != view.data() + view.size() || seconds < 0 || seconds > 253402300799LL) {
-    throw Error(ErrorCode::kUsage, fmt::format("SOURCE_DATE_EPOCH must be seconds since 1970, not '{}'", view));
+    throw Error(ErrorCode::kUsage,
+                fmt::format("SOURCE_DATE_EPOCH must be seconds since 1970, not '{}'", view));
   }
   return static_cast<std::time_t>(seconds);
 }

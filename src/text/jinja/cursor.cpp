@@ -13,9 +13,12 @@ bool is_iterable(const Value& value) noexcept {
     case Kind::kString:
     case Kind::kList:
     case Kind::kTuple:
-    case Kind::kDict: return true;
-    case Kind::kObject: return value.object().iteration() != Object::Iteration::kNone;
-    default: return false;
+    case Kind::kDict:
+      return true;
+    case Kind::kObject:
+      return value.object().iteration() != Object::Iteration::kNone;
+    default:
+      return false;
   }
 }
 
@@ -50,20 +53,25 @@ bool Cursor::next(Runtime& rt, Value& out) {
       out = object.at(rt, at_++);
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
 std::optional<size_t> Cursor::size() const noexcept {
   switch (iterable_.kind()) {
-    case Kind::kString: return iterable_.string().length();
+    case Kind::kString:
+      return iterable_.string().length();
     case Kind::kList:
-    case Kind::kTuple: return iterable_.items().size();
-    case Kind::kDict: return iterable_.dict().items().size();
+    case Kind::kTuple:
+      return iterable_.items().size();
+    case Kind::kDict:
+      return iterable_.dict().items().size();
     case Kind::kObject:
       if (iterable_.object().iteration() == Object::Iteration::kOneShot) return std::nullopt;
       return iterable_.object().size();
-    default: return 0;
+    default:
+      return 0;
   }
 }
 

@@ -13,8 +13,8 @@ class Cursor {
   Cursor() = default;  // over nothing
   // Throws Failure when `iterable` cannot be iterated. An undefined value is empty.
   explicit Cursor(Value iterable);
-  bool next(Runtime& rt, Value& out);             // false at the end
-  std::optional<size_t> size() const noexcept;    // of the whole, where it has one
+  bool next(Runtime& rt, Value& out);           // false at the end
+  std::optional<size_t> size() const noexcept;  // of the whole, where it has one
 
  private:
   Value iterable_;

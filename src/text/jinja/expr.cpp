@@ -45,8 +45,8 @@ Value DictExpr::eval(Runtime& rt) const {
 Value Conditional::eval(Runtime& rt) const {
   if (truthy(test->eval(rt))) return yes->eval(rt);
   if (no) return no->eval(rt);
-  return rt.undefined(
-      fmt::format("the inline if-expression on line {} evaluated to false and no else section was defined.", line));
+  return rt.undefined(fmt::format(
+      "the inline if-expression on line {} evaluated to false and no else section was defined.", line));
 }
 
 Value Logical::eval(Runtime& rt) const {
@@ -130,7 +130,8 @@ Arguments CallArguments::eval(Runtime& rt) const {
   if (more_positional) {
     auto more = collect(rt, more_positional->eval(rt));
     rt.budget.allocate(more.size() * sizeof(Value));  // a splat is rare: counted to the end of the rendering
-    result.positional.insert(result.positional.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    result.positional.insert(result.positional.end(), std::make_move_iterator(more.begin()),
+                             std::make_move_iterator(more.end()));
   }
   for (const auto& [name, argument] : named) {
     if (result.find(name) != nullptr) fail(fmt::format("keyword argument repeated: {}", name));
@@ -159,7 +160,9 @@ Value Call::eval_with(Runtime& rt, const Value* caller) const {
   const Method* method = member != nullptr ? find_method(target, member->name.text()) : nullptr;
   rt.line = line;
   rt.budget.step();
-  const Value function = member == nullptr ? target : method != nullptr ? Value() : get_attribute(rt, target, member->name);
+  const Value function = member == nullptr   ? target
+                         : method != nullptr ? Value()
+                                             : get_attribute(rt, target, member->name);
   Arguments values = arguments.eval(rt);
   if (caller != nullptr) values.named.emplace_back("caller", *caller);
   rt.line = line;

@@ -41,7 +41,8 @@ struct Name final : Expr {
 };
 
 struct SequenceExpr final : Expr {
-  SequenceExpr(int l, bool tuple_in, std::vector<ExprPtr> i) : Expr(l), tuple(tuple_in), items(std::move(i)) {}
+  SequenceExpr(int l, bool tuple_in, std::vector<ExprPtr> i)
+      : Expr(l), tuple(tuple_in), items(std::move(i)) {}
   Value eval(Runtime& rt) const override;
   bool tuple;
   std::vector<ExprPtr> items;
@@ -132,7 +133,9 @@ struct CallArguments {
   std::vector<std::pair<std::string, ExprPtr>> named;
   ExprPtr more_positional, more_named;  // *args, **kwargs; may be null
   Arguments eval(Runtime& rt) const;
-  bool empty() const noexcept { return positional.empty() && named.empty() && !more_positional && !more_named; }
+  bool empty() const noexcept {
+    return positional.empty() && named.empty() && !more_positional && !more_named;
+  }
 };
 
 struct Call final : Expr {

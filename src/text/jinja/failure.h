@@ -21,6 +21,8 @@ class Failure : public std::runtime_error {
 [[noreturn]] inline void fail(ErrorCode code, const std::string& message) { throw Failure(code, message); }
 
 // The template met a value that it cannot work with: the fault of the conversation as far as the template is concerned.
-[[noreturn]] inline void fail(const std::string& message) { throw Failure(ErrorCode::kInvalidRequest, message); }
+[[noreturn]] inline void fail(const std::string& message) {
+  throw Failure(ErrorCode::kInvalidRequest, message);
+}
 
 }  // namespace mach::jinja

@@ -1,17 +1,17 @@
 #include "text/jinja/filters.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
+
+#include <fmt/format.h>
 
 #include "text/jinja/failure.h"
 
 namespace mach::jinja {
 
 const Filter* find_filter(std::string_view name) noexcept {
-  for (const auto& table : {text_filters(), layout_filters(), number_filters(), sequence_filters(), selection_filters(),
-                            sorting_filters()}) {
+  for (const auto& table : {text_filters(), layout_filters(), number_filters(), sequence_filters(),
+                            selection_filters(), sorting_filters()}) {
     const auto row = std::ranges::find(table, name, &Filter::name);
     if (row != table.end()) return &*row;
   }

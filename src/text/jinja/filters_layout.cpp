@@ -1,7 +1,7 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
+
+#include <fmt/format.h>
 
 #include "base/utf8.h"
 #include "text/jinja/args.h"
@@ -155,13 +155,15 @@ class Wrapper {
     return chunks;
   }
 
-  void break_long_word(std::vector<std::u32string>& chunks, std::vector<std::u32string>& current, size_t room) const {
+  void break_long_word(std::vector<std::u32string>& chunks, std::vector<std::u32string>& current,
+                       size_t room) const {
     std::u32string& chunk = chunks.back();
     if (break_words_) {
       size_t end = room;
       if (break_hyphens_ && room > 0) {
         const size_t hyphen = chunk.rfind('-', room - 1);
-        if (hyphen != std::u32string::npos && hyphen > 0 && chunk.find_first_not_of('-') < hyphen) end = hyphen + 1;
+        if (hyphen != std::u32string::npos && hyphen > 0 && chunk.find_first_not_of('-') < hyphen)
+          end = hyphen + 1;
       }
       rt_.budget.step(chunk.size() / 16);
       current.push_back(chunk.substr(0, end));
@@ -218,7 +220,10 @@ class PrettyPrinter {
       return;
     }
     out_.append(v.is_dict() ? "{" : v.is(Kind::kList) ? "[" : "(");
-    const std::string_view close = v.is_dict() ? "}" : v.is(Kind::kList) ? "]" : v.items().size() == 1 ? ",)" : ")";
+    const std::string_view close = v.is_dict()             ? "}"
+                                   : v.is(Kind::kList)     ? "]"
+                                   : v.items().size() == 1 ? ",)"
+                                                           : ")";
     const std::string separator = ",\n" + std::string(indent + 1, ' ');
     if (v.is_dict()) {
       const auto entries = sorted(v.dict());
@@ -228,7 +233,8 @@ class PrettyPrinter {
         append_repr(key, entries[i]->first);
         out_.append(key.view());
         out_.append(": ");
-        value(entries[i]->second, indent + 3 + count_code_points(key.view()), i + 1 == entries.size() ? allowance + 1 : 1);
+        value(entries[i]->second, indent + 3 + count_code_points(key.view()),
+              i + 1 == entries.size() ? allowance + 1 : 1);
       }
     } else {
       for (size_t i = 0; i < v.items().size(); ++i) {
@@ -246,7 +252,8 @@ class PrettyPrinter {
   static Entries sorted(const DictNode& dict) {
     Entries entries;
     for (const auto& entry : dict.items()) entries.push_back(&entry);
-    std::ranges::stable_sort(entries, [](const auto* a, const auto* b) { return compare_keys(a->first, b->first) < 0; });
+    std::ranges::stable_sort(
+        entries, [](const auto* a, const auto* b) { return compare_keys(a->first, b->first) < 0; });
     return entries;
   }
 

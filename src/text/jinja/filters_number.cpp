@@ -1,8 +1,8 @@
-#include <fmt/format.h>
-
 #include <array>
 #include <cmath>
 #include <cstdlib>
+
+#include <fmt/format.h>
 
 #include "text/jinja/args.h"
 #include "text/jinja/failure.h"
@@ -85,7 +85,8 @@ Value rounded_integer(int64_t value, int64_t digits) {
   int64_t result = 0;
   const bool up_ok = !__builtin_sub_overflow(value, rest, &down);
   const bool up = rest > unit / 2 || (rest == unit / 2 && (down / unit) % 2 != 0);
-  if (!up_ok || __builtin_add_overflow(down, up ? unit : 0, &result)) fail("the result is beyond 64-bit integers");
+  if (!up_ok || __builtin_add_overflow(down, up ? unit : 0, &result))
+    fail("the result is beyond 64-bit integers");
   return Value::integer(result);
 }
 
@@ -94,7 +95,8 @@ Value round_to(Runtime&, const Value& subject, Args arguments) {
   if (subject.is_undefined()) fail_undefined(subject);
   const int64_t digits = p.integer(0, 0);
   const std::string_view method = p.text(1, "common");
-  if (method != "common" && method != "ceil" && method != "floor") fail("method must be common, ceil or floor");
+  if (method != "common" && method != "ceil" && method != "floor")
+    fail("method must be common, ceil or floor");
   if (!subject.is_number()) fail(fmt::format("type {} doesn't define __round__ method", type_name(subject)));
   if (method == "common") {
     if (subject.is_integral()) return rounded_integer(subject.as_int(), digits);

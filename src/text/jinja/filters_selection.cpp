@@ -1,8 +1,8 @@
-#include <fmt/format.h>
-
 #include <array>
 #include <memory>
 #include <optional>
+
+#include <fmt/format.h>
 
 #include "text/jinja/args.h"
 #include "text/jinja/cursor.h"
@@ -42,7 +42,8 @@ class Choice {
     const std::string_view name = name_argument(arguments.positional[at++], "test");
     predicate_ = find_predicate(name);
     if (predicate_ == nullptr) fail_no_predicate(name);
-    rest_.positional.assign(arguments.positional.begin() + static_cast<ptrdiff_t>(at), arguments.positional.end());
+    rest_.positional.assign(arguments.positional.begin() + static_cast<ptrdiff_t>(at),
+                            arguments.positional.end());
     rest_.named = arguments.named;
   }
 
@@ -67,17 +68,18 @@ Value select(Runtime& rt, const Value& subject, Args arguments) {
     std::optional<Choice> choice;
   };
   const auto state = std::make_shared<State>(State{subject, arguments, {}, {}});
-  return make_object(new IteratorObject(rt.budget, deepest(subject, arguments), [state](Runtime& run, Value& out) {
-    if (!state->cursor) {
-      if (!truthy(state->subject)) return false;
-      state->choice.emplace(run, state->arguments, ByAttribute);
-      state->cursor.emplace(state->subject);
-    }
-    while (state->cursor->next(run, out)) {
-      if (state->choice->holds(run, out) == Keep) return true;
-    }
-    return false;
-  }));
+  return make_object(
+      new IteratorObject(rt.budget, deepest(subject, arguments), [state](Runtime& run, Value& out) {
+        if (!state->cursor) {
+          if (!truthy(state->subject)) return false;
+          state->choice.emplace(run, state->arguments, ByAttribute);
+          state->cursor.emplace(state->subject);
+        }
+        while (state->cursor->next(run, out)) {
+          if (state->choice->holds(run, out) == Keep) return true;
+        }
+        return false;
+      }));
 }
 
 // What map does to each item: an attribute, or a filter with arguments.
@@ -122,17 +124,18 @@ Value map(Runtime& rt, const Value& subject, Args arguments) {
     std::optional<Mapping> mapping;
   };
   const auto state = std::make_shared<State>(State{subject, arguments, {}, {}});
-  return make_object(new IteratorObject(rt.budget, deepest(subject, arguments), [state](Runtime& run, Value& out) {
-    if (!state->cursor) {
-      if (!truthy(state->subject)) return false;
-      state->mapping.emplace(run, state->arguments);
-      state->cursor.emplace(state->subject);
-    }
-    Value item;
-    if (!state->cursor->next(run, item)) return false;
-    out = state->mapping->apply(run, item);
-    return true;
-  }));
+  return make_object(
+      new IteratorObject(rt.budget, deepest(subject, arguments), [state](Runtime& run, Value& out) {
+        if (!state->cursor) {
+          if (!truthy(state->subject)) return false;
+          state->mapping.emplace(run, state->arguments);
+          state->cursor.emplace(state->subject);
+        }
+        Value item;
+        if (!state->cursor->next(run, item)) return false;
+        out = state->mapping->apply(run, item);
+        return true;
+      }));
 }
 
 Value default_to(Runtime& rt, const Value& subject, Args arguments) {

@@ -1,8 +1,8 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <memory>
+
+#include <fmt/format.h>
 
 #include "base/utf8.h"
 #include "text/jinja/args.h"
@@ -56,9 +56,8 @@ Value last(Runtime& rt, const Value& subject, Args arguments) {
 Value iterator_over(Runtime& rt, std::vector<Value> items) {
   const Value list = rt.list(std::move(items));
   const auto cursor = std::make_shared<Cursor>(list);
-  return make_object(new IteratorObject(rt.budget, list.depth(), [cursor](Runtime& run, Value& out) {
-    return cursor->next(run, out);
-  }));
+  return make_object(new IteratorObject(
+      rt.budget, list.depth(), [cursor](Runtime& run, Value& out) { return cursor->next(run, out); }));
 }
 
 Value reverse(Runtime& rt, const Value& subject, Args arguments) {
@@ -73,7 +72,8 @@ Value reverse(Runtime& rt, const Value& subject, Args arguments) {
   }
   auto items = collect(rt, subject);
   std::ranges::reverse(items);
-  const bool one_shot = subject.is(Kind::kObject) && subject.object().iteration() == Object::Iteration::kOneShot;
+  const bool one_shot =
+      subject.is(Kind::kObject) && subject.object().iteration() == Object::Iteration::kOneShot;
   return one_shot ? rt.list(std::move(items)) : iterator_over(rt, std::move(items));
 }
 
@@ -96,10 +96,10 @@ Value dict_items(Runtime& rt, const Value& subject, Args arguments) {
   const Parameters none("items", arguments, {});
   if (subject.is_undefined()) return iterator_over(rt, {});
   if (!subject.is_dict()) fail("Can only get item pairs from a mapping.");
-  const auto cursor = std::make_shared<Cursor>(make_object(new DictView(rt.budget, subject, DictView::Part::kItems)));
-  return make_object(new IteratorObject(rt.budget, subject.depth() + 1, [cursor](Runtime& run, Value& out) {
-    return cursor->next(run, out);
-  }));
+  const auto cursor =
+      std::make_shared<Cursor>(make_object(new DictView(rt.budget, subject, DictView::Part::kItems)));
+  return make_object(new IteratorObject(
+      rt.budget, subject.depth() + 1, [cursor](Runtime& run, Value& out) { return cursor->next(run, out); }));
 }
 
 Value batch(Runtime& rt, const Value& subject, Args arguments) {
@@ -110,22 +110,24 @@ Value batch(Runtime& rt, const Value& subject, Args arguments) {
   // An item that did not fit the batch before.
   const auto waiting = std::make_shared<Value>(Value::missing());
   const uint32_t depth = std::max(subject.depth(), fill.depth());
-  return make_object(new IteratorObject(rt.budget, depth, [cursor, waiting, size, fill](Runtime& run, Value& out) {
-    ListBuilder row(run.budget);
-    if (!waiting->is_missing()) row.push(std::exchange(*waiting, Value::missing()));
-    Value item;
-    while (cursor->next(run, item)) {
-      if (static_cast<int64_t>(row.items().size()) == size) {
-        *waiting = std::move(item);
-        break;
-      }
-      row.push(std::move(item));
-    }
-    if (row.items().empty() && waiting->is_missing()) return false;
-    while (waiting->is_missing() && !fill.is_none() && static_cast<int64_t>(row.items().size()) < size) row.push(fill);
-    out = run.list(row.take());
-    return true;
-  }));
+  return make_object(
+      new IteratorObject(rt.budget, depth, [cursor, waiting, size, fill](Runtime& run, Value& out) {
+        ListBuilder row(run.budget);
+        if (!waiting->is_missing()) row.push(std::exchange(*waiting, Value::missing()));
+        Value item;
+        while (cursor->next(run, item)) {
+          if (static_cast<int64_t>(row.items().size()) == size) {
+            *waiting = std::move(item);
+            break;
+          }
+          row.push(std::move(item));
+        }
+        if (row.items().empty() && waiting->is_missing()) return false;
+        while (waiting->is_missing() && !fill.is_none() && static_cast<int64_t>(row.items().size()) < size)
+          row.push(fill);
+        out = run.list(row.take());
+        return true;
+      }));
 }
 
 Value slice_into(Runtime& rt, const Value& subject, Args arguments) {
@@ -159,7 +161,8 @@ Value sum(Runtime& rt, const Value& subject, Args arguments) {
   if (total.is_string()) fail("sum() can't sum strings [use ''.join(seq) instead]");
   Cursor cursor(subject);
   Value item;
-  while (cursor.next(rt, item)) total = binary(rt, BinaryOp::kAdd, total, by_attribute ? path.get(rt, item) : item);
+  while (cursor.next(rt, item))
+    total = binary(rt, BinaryOp::kAdd, total, by_attribute ? path.get(rt, item) : item);
   return total;
 }
 

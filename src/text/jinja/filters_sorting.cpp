@@ -1,10 +1,10 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <memory>
 #include <numeric>
 #include <set>
+
+#include <fmt/format.h>
 
 #include "text/jinja/args.h"
 #include "text/jinja/cursor.h"
@@ -78,7 +78,8 @@ Value dict_sort(Runtime& rt, const Value& subject, Args arguments) {
   const Reservation temporary(rt.budget, items.size() * kKeyBytes);
   std::vector<Key> keys;
   keys.reserve(items.size());
-  for (const auto& [key, value] : items) keys.push_back({sort_key(rt, by == "key" ? key : value, p.boolean(0, false))});
+  for (const auto& [key, value] : items)
+    keys.push_back({sort_key(rt, by == "key" ? key : value, p.boolean(0, false))});
   ListBuilder out(rt.budget);
   for (const size_t i : sorted_order(rt, keys, p.boolean(2, false), less_single)) {
     out.push(rt.tuple({items[i].first, items[i].second}));
@@ -94,13 +95,15 @@ Value group_by(Runtime& rt, const Value& subject, Args arguments) {
   const Reservation temporary(rt.budget, items.size() * kKeyBytes);
   std::vector<Key> keys;
   keys.reserve(items.size());
-  for (const Value& item : items) keys.push_back({sort_key(rt, path.get(rt, item, otherwise), p.boolean(2, false))});
+  for (const Value& item : items)
+    keys.push_back({sort_key(rt, path.get(rt, item, otherwise), p.boolean(2, false))});
   ListBuilder groups(rt.budget);
   const auto order = sorted_order(rt, keys, false, less_single);
   for (size_t i = 0; i < order.size();) {
     const size_t first = order[i];
     std::vector<Value> members;
-    for (; i < order.size() && equal(rt.budget, keys[order[i]][0], keys[first][0]); ++i) members.push_back(items[order[i]]);
+    for (; i < order.size() && equal(rt.budget, keys[order[i]][0], keys[first][0]); ++i)
+      members.push_back(items[order[i]]);
     if (members.empty()) members.push_back(items[order[i++]]);  // NaN is a group of its own
     std::vector<Value> group;
     group.push_back(path.get(rt, items[first], otherwise));
@@ -144,8 +147,8 @@ Value unique(Runtime& rt, const Value& subject, Args arguments) {
     std::optional<Cursor> cursor;
     std::set<Value, KeyLess> seen;
   };
-  const auto state =
-      std::make_shared<State>(State{subject, AttributePath(rt, p.get(1, Value())), p.boolean(0, false), {}, {}});
+  const auto state = std::make_shared<State>(
+      State{subject, AttributePath(rt, p.get(1, Value())), p.boolean(0, false), {}, {}});
   return make_object(new IteratorObject(rt.budget, subject.depth() + 1, [state](Runtime& run, Value& out) {
     if (!state->cursor) state->cursor.emplace(state->subject);
     while (state->cursor->next(run, out)) {

@@ -1,7 +1,7 @@
+#include <array>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-
-#include <array>
 
 #include "io/json.h"
 #include "text/jinja/args.h"
@@ -39,7 +39,8 @@ constexpr std::string_view kUpper = "upper";
 
 Value center(Runtime& rt, const Value& subject, Args arguments) {
   const Parameters p("center", arguments, {"width"});
-  return find_string_method("center")->call(rt, soft_text(rt, subject), {{Value::integer(p.integer(0, 80))}, {}});
+  return find_string_method("center")->call(rt, soft_text(rt, subject),
+                                            {{Value::integer(p.integer(0, 80))}, {}});
 }
 
 Value string(Runtime& rt, const Value& subject, Args arguments) {
@@ -85,7 +86,8 @@ Value format(Runtime& rt, const Value& subject, Args arguments) {
 Value replace(Runtime& rt, const Value& subject, Args arguments) {
   const Parameters p("replace", arguments, {"old", "new", "count"}, 2);
   const std::string text = str(rt.budget, subject);
-  return rt.string(replace_text(rt.budget, text, str(rt.budget, p[0]), str(rt.budget, p[1]), p.integer(2, -1)));
+  return rt.string(
+      replace_text(rt.budget, text, str(rt.budget, p[0]), str(rt.budget, p[1]), p.integer(2, -1)));
 }
 
 // Not str.title(): words start behind white space and opening brackets only.
@@ -208,7 +210,8 @@ Value to_json(Runtime& rt, const Value& subject, Args arguments) {
   }
   if (p.has(2) && !p[2].is_none()) {
     const auto parts = collect(rt, p[2]);
-    if (parts.size() != 2 || !parts[0].is_string() || !parts[1].is_string()) fail("tojson: separators are two strings");
+    if (parts.size() != 2 || !parts[0].is_string() || !parts[1].is_string())
+      fail("tojson: separators are two strings");
     style.item_separator = parts[0].text();
     style.key_separator = parts[1].text();
   }

@@ -1,7 +1,7 @@
-#include <fmt/format.h>
-
 #include <charconv>
 #include <optional>
+
+#include <fmt/format.h>
 
 #include "text/jinja/failure.h"
 #include "text/jinja/format.h"
@@ -17,13 +17,15 @@ constexpr int kMostNesting = 2;  // "{:{width}}", and no deeper
 std::optional<int64_t> to_index(std::string_view text) {
   int64_t index = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
-  if (text.empty() || text.front() == '-' || error != std::errc() || end != text.data() + text.size()) return {};
+  if (text.empty() || text.front() == '-' || error != std::errc() || end != text.data() + text.size())
+    return {};
   return index;
 }
 
 class BracesFormatter {
  public:
-  BracesFormatter(Runtime& rt, const Arguments& arguments, bool safe) : rt_(rt), arguments_(arguments), safe_(safe) {}
+  BracesFormatter(Runtime& rt, const Arguments& arguments, bool safe)
+      : rt_(rt), arguments_(arguments), safe_(safe) {}
 
   void run(TextBuilder& out, std::string_view format, int nesting) {
     if (nesting > kMostNesting) fail("Max string recursion exceeded");

@@ -1,7 +1,7 @@
-#include <fmt/format.h>
-
 #include <cmath>
 #include <optional>
+
+#include <fmt/format.h>
 
 #include "base/utf8.h"
 #include "text/jinja/failure.h"
@@ -74,7 +74,10 @@ int64_t to_integer(const Value& value, char letter) {
 }
 
 void append_integer(TextBuilder& out, const Directive& d, char letter, int64_t number) {
-  std::string body = integer_digits(magnitude_of(number), letter == 'o' ? 8 : letter == 'x' || letter == 'X' ? 16 : 10,
+  std::string body = integer_digits(magnitude_of(number),
+                                    letter == 'o'                    ? 8
+                                    : letter == 'x' || letter == 'X' ? 16
+                                                                     : 10,
                                     letter == 'X');
   if (d.precision && *d.precision > body.size()) {
     out.budget().check_text(*d.precision);
@@ -122,12 +125,23 @@ Directive read_directive(std::string_view format, size_t& at, Operands& operands
   for (; at < format.size(); ++at) {
     bool* flag = nullptr;
     switch (format[at]) {
-      case '-': flag = &d.left; break;
-      case '+': flag = &d.plus; break;
-      case ' ': flag = &d.space; break;
-      case '0': flag = &d.zero; break;
-      case '#': flag = &d.alternate; break;
-      default: break;
+      case '-':
+        flag = &d.left;
+        break;
+      case '+':
+        flag = &d.plus;
+        break;
+      case ' ':
+        flag = &d.space;
+        break;
+      case '0':
+        flag = &d.zero;
+        break;
+      case '#':
+        flag = &d.alternate;
+        break;
+      default:
+        break;
     }
     if (flag == nullptr) break;
     *flag = true;
@@ -174,7 +188,8 @@ Value format_percent(Runtime& rt, const Value& string, const Value& arguments) {
     if (percent == std::string_view::npos) break;
     rt.budget.step();
     at = percent + 1;
-    const Value* named = at < format.size() && format[at] == '(' ? &operands.named(read_name(format, at)) : nullptr;
+    const Value* named =
+        at < format.size() && format[at] == '(' ? &operands.named(read_name(format, at)) : nullptr;
     const Directive d = read_directive(format, at, operands);
     if (at >= format.size()) fail("incomplete format");
     const char letter = format[at++];
@@ -201,12 +216,19 @@ Value format_percent(Runtime& rt, const Value& string, const Value& arguments) {
       case 'f':
       case 'F':
       case 'g':
-      case 'G': append_float(out, d, letter, value); break;
+      case 'G':
+        append_float(out, d, letter, value);
+        break;
       case 's':
       case 'r':
-      case 'a': append_text(out, d, letter, value, safe); break;
-      case 'c': append_character(out, d, value); break;
-      default: fail(fmt::format("unsupported format character '{}' in a % format", letter));
+      case 'a':
+        append_text(out, d, letter, value, safe);
+        break;
+      case 'c':
+        append_character(out, d, value);
+        break;
+      default:
+        fail(fmt::format("unsupported format character '{}' in a % format", letter));
     }
   }
   operands.check_used();

@@ -1,8 +1,8 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+
+#include <fmt/format.h>
 
 #include "base/utf8.h"
 #include "text/jinja/failure.h"
@@ -109,8 +109,11 @@ void append_float(TextBuilder& out, double value, Spec spec) {
       body = float_digits(magnitude, style, spec.precision.value_or(6), spec.alternate);
       break;
     }
-    case '%': body = float_digits(magnitude * 100, 'f', spec.precision.value_or(6), spec.alternate) + "%"; break;
-    default: fail(fmt::format("Unknown format code '{}' for object of type 'float'", spec.type));
+    case '%':
+      body = float_digits(magnitude * 100, 'f', spec.precision.value_or(6), spec.alternate) + "%";
+      break;
+    default:
+      fail(fmt::format("Unknown format code '{}' for object of type 'float'", spec.type));
   }
   if (spec.grouping != '\0') body = grouped(body, spec.grouping, 3);
   if (!spec.align_given) spec.padding.align = '>';
@@ -124,7 +127,9 @@ void append_integer(TextBuilder& out, const Value& value, Spec spec) {
   switch (spec.type) {
     case '\0':
     case 'd':
-    case 'n': body = integer_digits(magnitude_of(number), 10, false); break;
+    case 'n':
+      body = integer_digits(magnitude_of(number), 10, false);
+      break;
     case 'x':
     case 'X':
     case 'o':
@@ -146,8 +151,11 @@ void append_integer(TextBuilder& out, const Value& value, Spec spec) {
     case 'F':
     case 'g':
     case 'G':
-    case '%': append_float(out, value.as_float(), spec); return;
-    default: fail(fmt::format("Unknown format code '{}' for object of type 'int'", spec.type));
+    case '%':
+      append_float(out, value.as_float(), spec);
+      return;
+    default:
+      fail(fmt::format("Unknown format code '{}' for object of type 'int'", spec.type));
   }
   if (spec.precision) fail("Precision not allowed in integer format specifier");
   if (spec.grouping != '\0') {
@@ -214,7 +222,8 @@ void append_padded(TextBuilder& out, std::string_view sign, std::string_view bod
 void append_formatted(TextBuilder& out, const Value& value, std::string_view text) {
   if (text.empty()) return append_str(out, value);
   Spec spec = parse_spec(text);
-  if (value.is_integral() && !(value.is(Kind::kBool) && spec.type == 's')) return append_integer(out, value, spec);
+  if (value.is_integral() && !(value.is(Kind::kBool) && spec.type == 's'))
+    return append_integer(out, value, spec);
   if (value.is(Kind::kFloat)) return append_float(out, value.as_float(), spec);
   if (!value.is_string()) {
     fail(fmt::format("unsupported format string passed to {}.__format__", type_name(value)));
@@ -226,7 +235,8 @@ void append_formatted(TextBuilder& out, const Value& value, std::string_view tex
     fail("'=' alignment not allowed in string format specifier");
   }
   if (spec.padding.align == '=') spec.padding.align = '<';
-  append_padded(out, {}, spec.precision ? first_code_points(value.text(), *spec.precision) : value.text(), spec.padding);
+  append_padded(out, {}, spec.precision ? first_code_points(value.text(), *spec.precision) : value.text(),
+                spec.padding);
 }
 
 }  // namespace mach::jinja

@@ -1,9 +1,9 @@
 #include "text/jinja/globals.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
+
+#include <fmt/format.h>
 
 #include "text/jinja/args.h"
 #include "text/jinja/clock.h"
@@ -25,7 +25,8 @@ Value range(Runtime& rt, const Value&, Args arguments) {
   if (step == 0) fail("range() arg 3 must not be zero");
   const Value made = make_object(new RangeObject(rt.budget, start, stop, step));
   if (made.object().size() > static_cast<size_t>(Limits::kRange)) {
-    fail(ErrorCode::kTooLarge, fmt::format("Range too big. The sandbox blocks ranges larger than {}.", Limits::kRange));
+    fail(ErrorCode::kTooLarge,
+         fmt::format("Range too big. The sandbox blocks ranges larger than {}.", Limits::kRange));
   }
   return made;
 }

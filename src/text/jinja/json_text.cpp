@@ -1,10 +1,10 @@
 #include "text/jinja/json_text.h"
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "base/utf8.h"
 #include "text/jinja/failure.h"
@@ -23,16 +23,31 @@ class JsonWriter {
   void value(const Value& v, size_t level) {
     out_.budget().step();
     switch (v.kind()) {
-      case Kind::kNone: out_.append("null"); return;
-      case Kind::kBool: out_.append(v.as_bool() ? "true" : "false"); return;
+      case Kind::kNone:
+        out_.append("null");
+        return;
+      case Kind::kBool:
+        out_.append(v.as_bool() ? "true" : "false");
+        return;
       case Kind::kInt:
-      case Kind::kBigInt: append_str(out_, v); return;
-      case Kind::kFloat: out_.append(number(v.as_float())); return;
-      case Kind::kString: text(v.text()); return;
+      case Kind::kBigInt:
+        append_str(out_, v);
+        return;
+      case Kind::kFloat:
+        out_.append(number(v.as_float()));
+        return;
+      case Kind::kString:
+        text(v.text());
+        return;
       case Kind::kList:
-      case Kind::kTuple: list(v.items(), level); return;
-      case Kind::kDict: dict(v.dict(), level); return;
-      default: fail(fmt::format("Object of type {} is not JSON serializable", type_name(v)));
+      case Kind::kTuple:
+        list(v.items(), level);
+        return;
+      case Kind::kDict:
+        dict(v.dict(), level);
+        return;
+      default:
+        fail(fmt::format("Object of type {} is not JSON serializable", type_name(v)));
     }
   }
 
@@ -57,13 +72,27 @@ class JsonWriter {
       out_.append(text.substr(plain, start - plain));
       plain = at;
       switch (c) {
-        case '"': out_.append("\\\""); break;
-        case '\\': out_.append("\\\\"); break;
-        case '\n': out_.append("\\n"); break;
-        case '\r': out_.append("\\r"); break;
-        case '\t': out_.append("\\t"); break;
-        case '\f': out_.append("\\f"); break;
-        case '\b': out_.append("\\b"); break;
+        case '"':
+          out_.append("\\\"");
+          break;
+        case '\\':
+          out_.append("\\\\");
+          break;
+        case '\n':
+          out_.append("\\n");
+          break;
+        case '\r':
+          out_.append("\\r");
+          break;
+        case '\t':
+          out_.append("\\t");
+          break;
+        case '\f':
+          out_.append("\\f");
+          break;
+        case '\b':
+          out_.append("\\b");
+          break;
         default: {
           std::string escape;
           append_unicode_escape(escape, c);
@@ -77,17 +106,26 @@ class JsonWriter {
 
   void key(const Value& k) {
     switch (k.kind()) {
-      case Kind::kString: text(k.text()); return;
-      case Kind::kNone: out_.append("\"null\""); return;
-      case Kind::kBool: out_.append(k.as_bool() ? "\"true\"" : "\"false\""); return;
+      case Kind::kString:
+        text(k.text());
+        return;
+      case Kind::kNone:
+        out_.append("\"null\"");
+        return;
+      case Kind::kBool:
+        out_.append(k.as_bool() ? "\"true\"" : "\"false\"");
+        return;
       case Kind::kInt:
       case Kind::kBigInt:
         out_.append("\"");
         append_str(out_, k);
         out_.append("\"");
         return;
-      case Kind::kFloat: out_.append("\"" + number(k.as_float()) + "\""); return;
-      default: fail(fmt::format("keys must be str, int, float, bool or None, not {}", type_name(k)));
+      case Kind::kFloat:
+        out_.append("\"" + number(k.as_float()) + "\"");
+        return;
+      default:
+        fail(fmt::format("keys must be str, int, float, bool or None, not {}", type_name(k)));
     }
   }
 
@@ -115,7 +153,8 @@ class JsonWriter {
     entries.reserve(dict.items().size());
     for (const auto& entry : dict.items()) entries.push_back(&entry);
     if (style_.sort_keys) {
-      std::ranges::stable_sort(entries, [&](const auto* a, const auto* b) { return less(out_.budget(), a->first, b->first); });
+      std::ranges::stable_sort(
+          entries, [&](const auto* a, const auto* b) { return less(out_.budget(), a->first, b->first); });
     }
     out_.append("{");
     for (size_t i = 0; i < entries.size(); ++i) {
@@ -139,14 +178,18 @@ Value convert(Budget* budget, const nlohmann::ordered_json& json, uint32_t level
   }
   if (budget != nullptr) budget->step();
   switch (json.type()) {
-    case nlohmann::ordered_json::value_t::boolean: return Value::boolean(json.get<bool>());
-    case nlohmann::ordered_json::value_t::number_integer: return Value::integer(json.get<int64_t>());
+    case nlohmann::ordered_json::value_t::boolean:
+      return Value::boolean(json.get<bool>());
+    case nlohmann::ordered_json::value_t::number_integer:
+      return Value::integer(json.get<int64_t>());
     case nlohmann::ordered_json::value_t::number_unsigned: {
       const auto number = json.get<uint64_t>();
-      if (number > static_cast<uint64_t>(INT64_MAX)) return make_big_int(budget, fmt::format_int(number).str());
+      if (number > static_cast<uint64_t>(INT64_MAX))
+        return make_big_int(budget, fmt::format_int(number).str());
       return Value::integer(static_cast<int64_t>(number));
     }
-    case nlohmann::ordered_json::value_t::number_float: return Value::number(json.get<double>());
+    case nlohmann::ordered_json::value_t::number_float:
+      return Value::number(json.get<double>());
     case nlohmann::ordered_json::value_t::string: {
       const auto& text = json.get_ref<const std::string&>();
       if (!is_valid_utf8(text)) fail("a text of the input is not UTF-8");
@@ -167,13 +210,16 @@ Value convert(Budget* budget, const nlohmann::ordered_json& json, uint32_t level
       }
       return make_dict(budget, std::move(items));
     }
-    default: return {};
+    default:
+      return {};
   }
 }
 
 }  // namespace
 
-void append_json(TextBuilder& out, const Value& value, const JsonStyle& style) { JsonWriter(out, style).value(value, 0); }
+void append_json(TextBuilder& out, const Value& value, const JsonStyle& style) {
+  JsonWriter(out, style).value(value, 0);
+}
 
 Value from_json(Budget* budget, const nlohmann::ordered_json& json) { return convert(budget, json, 0); }
 

@@ -1,10 +1,10 @@
 #include "text/jinja/lexer.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <optional>
+
+#include <fmt/format.h>
 
 #include "base/utf8.h"
 #include "text/jinja/failure.h"
@@ -73,7 +73,9 @@ class Lexer {
     return at;
   }
 
-  bool starts(size_t at, std::string_view text) const { return std::string_view(source_).substr(at).starts_with(text); }
+  bool starts(size_t at, std::string_view text) const {
+    return std::string_view(source_).substr(at).starts_with(text);
+  }
 
   // Text up to the next tag, cut as the tag's sign says, then the tag.
   void root() {
@@ -193,7 +195,9 @@ class Lexer {
     if (rest.empty() || !ascii_digit(rest.front())) return false;
     const auto digits = [&](size_t from, auto accept) {
       size_t at = from;
-      while (at < rest.size() && (accept(rest[at]) || (rest[at] == '_' && at > from && at + 1 < rest.size() && accept(rest[at + 1])))) ++at;
+      while (at < rest.size() && (accept(rest[at]) || (rest[at] == '_' && at > from && at + 1 < rest.size() &&
+                                                       accept(rest[at + 1]))))
+        ++at;
       return at;
     };
     const auto decimal = [](char c) { return ascii_digit(c); };
@@ -207,7 +211,8 @@ class Lexer {
         is_float = true;
       }
       if (end < rest.size() && (rest[end] == 'e' || rest[end] == 'E')) {
-        const size_t power = end + 1 + (end + 1 < rest.size() && (rest[end + 1] == '+' || rest[end + 1] == '-') ? 1 : 0);
+        const size_t power =
+            end + 1 + (end + 1 < rest.size() && (rest[end + 1] == '+' || rest[end + 1] == '-') ? 1 : 0);
         if (power < rest.size() && ascii_digit(rest[power])) {
           end = digits(power, decimal);
           is_float = true;
@@ -224,7 +229,8 @@ class Lexer {
         return base == 'x' && (ascii_digit(c) || (lower >= 'a' && lower <= 'f'));
       };
       const size_t from = rest[2] == '_' ? 3 : 2;
-      if (from < rest.size() && accept(rest[from])) return literal(Token::Type::kInteger, digits(from, accept));
+      if (from < rest.size() && accept(rest[from]))
+        return literal(Token::Type::kInteger, digits(from, accept));
     }
     if (rest[0] != '0') return literal(Token::Type::kInteger, whole);
     return literal(Token::Type::kInteger, digits(0, [](char c) { return c == '0'; }));
@@ -339,6 +345,8 @@ class Lexer {
 
 }  // namespace
 
-std::vector<Token> tokenize(std::string_view source, int& line) { return Lexer(normalize_newlines(source), line).run(); }
+std::vector<Token> tokenize(std::string_view source, int& line) {
+  return Lexer(normalize_newlines(source), line).run();
+}
 
 }  // namespace mach::jinja

@@ -1,8 +1,8 @@
 #include "text/jinja/lookup.h"
 
-#include <fmt/format.h>
-
 #include <charconv>
+
+#include <fmt/format.h>
 
 #include "text/jinja/failure.h"
 #include "text/jinja/methods.h"
@@ -13,10 +13,13 @@
 namespace mach::jinja {
 namespace {
 
-bool is_internal(std::string_view name) { return name.size() > 4 && name.starts_with("__") && name.ends_with("__"); }
+bool is_internal(std::string_view name) {
+  return name.size() > 4 && name.starts_with("__") && name.ends_with("__");
+}
 
 Value unsafe_attribute(Runtime& rt, const Value& value, std::string_view name) {
-  return rt.undefined(fmt::format("access to attribute '{}' of '{}' object is unsafe.", name, type_name(value)));
+  return rt.undefined(
+      fmt::format("access to attribute '{}' of '{}' object is unsafe.", name, type_name(value)));
 }
 
 // Python's index into a sequence; negative counts from the end. False when out of range.
@@ -39,10 +42,12 @@ Value plain_item(Runtime& rt, const Value& value, const Value& key) {
     }
     case Kind::kList:
     case Kind::kTuple:
-      if (!key.is_integral() || !resolve_index(key.as_int(), value.items().size(), at)) return Value::missing();
+      if (!key.is_integral() || !resolve_index(key.as_int(), value.items().size(), at))
+        return Value::missing();
       return value.items()[at];
     case Kind::kString: {
-      if (!key.is_integral() || !resolve_index(key.as_int(), value.string().length(), at)) return Value::missing();
+      if (!key.is_integral() || !resolve_index(key.as_int(), value.string().length(), at))
+        return Value::missing();
       const std::string_view text = value.text();
       if (value.string().ascii()) return rt.string(std::string(1, text[at]), value.string().safe());
       rt.budget.step_bytes(text.size());
@@ -56,7 +61,8 @@ Value plain_item(Runtime& rt, const Value& value, const Value& key) {
       if (!object.indexable() || !key.is_integral()) return Value::missing();
       return resolve_index(key.as_int(), object.size(), at) ? object.at(rt, at) : Value::missing();
     }
-    default: return Value::missing();
+    default:
+      return Value::missing();
   }
 }
 
@@ -64,14 +70,20 @@ Value plain_item(Runtime& rt, const Value& value, const Value& key) {
 
 const Method* find_method(const Value& value, std::string_view name) noexcept {
   switch (value.kind()) {
-    case Kind::kString: return find_string_method(name);
-    case Kind::kList: return find_list_method(name);
-    case Kind::kTuple: return find_tuple_method(name);
-    case Kind::kDict: return find_dict_method(name);
+    case Kind::kString:
+      return find_string_method(name);
+    case Kind::kList:
+      return find_list_method(name);
+    case Kind::kTuple:
+      return find_tuple_method(name);
+    case Kind::kDict:
+      return find_dict_method(name);
     case Kind::kBool:
     case Kind::kInt:
-    case Kind::kFloat: return find_number_method(name, value.is(Kind::kFloat));
-    default: return nullptr;
+    case Kind::kFloat:
+      return find_number_method(name, value.is(Kind::kFloat));
+    default:
+      return nullptr;
   }
 }
 
@@ -89,7 +101,8 @@ Value find_attribute(Runtime& rt, const Value& value, std::string_view name) {
   }
   if (is_internal(name)) return unsafe_attribute(rt, value, name);
   switch (value.kind()) {
-    case Kind::kObject: return value.object().attribute(rt, name);
+    case Kind::kObject:
+      return value.object().attribute(rt, name);
     case Kind::kTuple:
       if (static_cast<const ListNode*>(value.identity())->group()) {
         if (name == "grouper") return value.items()[0];
@@ -106,7 +119,8 @@ Value find_attribute(Runtime& rt, const Value& value, std::string_view name) {
       if (name == "real") return value;
       if (name == "imag") return Value::number(0);
       return Value::missing();
-    default: return Value::missing();
+    default:
+      return Value::missing();
   }
 }
 
@@ -144,7 +158,8 @@ AttributePath::AttributePath(Runtime& rt, const Value& attribute) {
     const std::string_view part = rest.substr(0, dot);
     int64_t index = 0;
     const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), index);
-    const bool digits = !part.empty() && part.front() != '-' && error == std::errc() && end == part.data() + part.size();
+    const bool digits =
+        !part.empty() && part.front() != '-' && error == std::errc() && end == part.data() + part.size();
     parts_.push_back(digits ? Value::integer(index) : rt.string(std::string(part)));
     if (dot == std::string_view::npos) return;
     rest.remove_prefix(dot + 1);

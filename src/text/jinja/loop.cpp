@@ -1,9 +1,9 @@
 #include "text/jinja/loop.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
+
+#include <fmt/format.h>
 
 #include "text/jinja/failure.h"
 #include "text/jinja/objects.h"
@@ -11,7 +11,8 @@
 
 namespace mach::jinja {
 
-LoopObject::LoopObject(Runtime& rt, const For& statement, const Value& items, int64_t depth0, std::shared_ptr<Scope> outer)
+LoopObject::LoopObject(Runtime& rt, const For& statement, const Value& items, int64_t depth0,
+                       std::shared_ptr<Scope> outer)
     : Object(&rt.budget, sizeof *this, 1 + items.depth()),
       statement_(statement),
       cursor_(items),
@@ -65,7 +66,8 @@ int64_t LoopObject::length(Runtime& rt) {
 }
 
 void LoopObject::print(TextBuilder& out, int) const {
-  out.append(fmt::format("<LoopContext {}/{}>", index0_ + 1, length_ ? fmt::format_int(*length_).str() : "?"));
+  out.append(
+      fmt::format("<LoopContext {}/{}>", index0_ + 1, length_ ? fmt::format_int(*length_).str() : "?"));
 }
 
 Value LoopObject::cycle(const Arguments& arguments) const {
@@ -101,12 +103,13 @@ Value LoopObject::attribute(Runtime& rt, std::string_view name) const {
   auto& self = const_cast<LoopObject&>(*this);  // looking ahead changes the loop, not what it shows
   if (name == "cycle" || name == "changed") {
     const bool cycles = name == "cycle";
-    const auto body = cycles ? FunctionObject::Body([](Runtime&, const Value& loop, const Arguments& arguments) {
-      return static_cast<LoopObject&>(loop.object()).cycle(arguments);
-    })
-                             : FunctionObject::Body([](Runtime& run, const Value& loop, const Arguments& arguments) {
-                                 return static_cast<LoopObject&>(loop.object()).changed(run, arguments);
-                               });
+    const auto body =
+        cycles ? FunctionObject::Body([](Runtime&, const Value& loop, const Arguments& arguments) {
+          return static_cast<LoopObject&>(loop.object()).cycle(arguments);
+        })
+               : FunctionObject::Body([](Runtime& run, const Value& loop, const Arguments& arguments) {
+                   return static_cast<LoopObject&>(loop.object()).changed(run, arguments);
+                 });
     return make_object(new FunctionObject(&rt.budget, cycles ? "cycle" : "changed", body, make_object(this)));
   }
   return self.computed(rt, name);

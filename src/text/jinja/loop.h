@@ -14,7 +14,8 @@ namespace mach::jinja {
 class LoopObject final : public Object {
  public:
   // `outer` is set for recursive loops: the scope that loop(...) runs its body in.
-  LoopObject(Runtime& rt, const For& statement, const Value& items, int64_t depth0, std::shared_ptr<Scope> outer);
+  LoopObject(Runtime& rt, const For& statement, const Value& items, int64_t depth0,
+             std::shared_ptr<Scope> outer);
 
   bool advance(Runtime& rt, Value& item);
   // The loop has ended: what it held may go, the counters stay for whoever kept the object.

@@ -1,8 +1,8 @@
 #include "text/jinja/macro.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "text/jinja/failure.h"
 
@@ -40,7 +40,8 @@ void MacroObject::bind(Runtime& rt, Scope& scope, const Arguments& arguments) co
   const auto& parameters = signature_.parameters;
   const size_t by_position = std::min(arguments.positional.size(), parameters.size());
   std::vector<bool> used(arguments.named.size());
-  std::vector<Value> values(arguments.positional.begin(), arguments.positional.begin() + static_cast<ptrdiff_t>(by_position));
+  std::vector<Value> values(arguments.positional.begin(),
+                            arguments.positional.begin() + static_cast<ptrdiff_t>(by_position));
   for (size_t i = by_position; i < parameters.size(); ++i) {
     Value value = Value::missing();
     for (size_t k = 0; k < arguments.named.size(); ++k) {
@@ -66,13 +67,15 @@ void MacroObject::bind(Runtime& rt, Scope& scope, const Arguments& arguments) co
   for (size_t k = 0; k < arguments.named.size(); ++k) {
     if (used[k]) continue;
     if (!signature_.uses_kwargs) {
-      fail(fmt::format("macro '{}' takes no keyword argument '{}'", signature_.name, arguments.named[k].first));
+      fail(fmt::format("macro '{}' takes no keyword argument '{}'", signature_.name,
+                       arguments.named[k].first));
     }
     more.emplace_back(rt.string(arguments.named[k].first), arguments.named[k].second);
   }
   if (signature_.uses_kwargs) scope.set(signature_.kwargs, rt.dict(std::move(more)));
   if (signature_.uses_varargs) {
-    std::vector<Value> rest(arguments.positional.begin() + static_cast<ptrdiff_t>(by_position), arguments.positional.end());
+    std::vector<Value> rest(arguments.positional.begin() + static_cast<ptrdiff_t>(by_position),
+                            arguments.positional.end());
     scope.set(signature_.varargs, rt.tuple(std::move(rest)));
   } else if (arguments.positional.size() > parameters.size()) {
     fail(fmt::format("macro '{}' takes not more than {} argument(s)", signature_.name, parameters.size()));
@@ -85,8 +88,9 @@ void MacroObject::bind(Runtime& rt, Scope& scope, const Arguments& arguments) co
   for (size_t i = 0; i < parameters.size(); ++i) {
     if (scope.find(parameters[i].first) != nullptr) continue;
     const ExprPtr& otherwise = parameters[i].second;
-    scope.set(parameters[i].first, otherwise ? otherwise->eval(rt)
-                                             : rt.undefined(fmt::format("parameter '{}' was not provided", signature_.names[i])));
+    scope.set(parameters[i].first,
+              otherwise ? otherwise->eval(rt)
+                        : rt.undefined(fmt::format("parameter '{}' was not provided", signature_.names[i])));
   }
 }
 

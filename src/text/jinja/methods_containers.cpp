@@ -1,10 +1,10 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
 #include <span>
+
+#include <fmt/format.h>
 
 #include "text/jinja/args.h"
 #include "text/jinja/failure.h"
@@ -100,10 +100,12 @@ constexpr std::array kListMethods = std::to_array<Method>({
     {"reverse", nullptr},
     {"sort", nullptr},
 });
-constexpr std::array kTupleMethods = std::to_array<Method>({{"count", sequence_count}, {"index", sequence_index}});
-constexpr std::array kIntMethods = std::to_array<Method>(
-    {{"bit_count", bit_count}, {"bit_length", bit_length}, {"conjugate", conjugate}});
-constexpr std::array kFloatMethods = std::to_array<Method>({{"conjugate", conjugate}, {"is_integer", is_integer}});
+constexpr std::array kTupleMethods =
+    std::to_array<Method>({{"count", sequence_count}, {"index", sequence_index}});
+constexpr std::array kIntMethods =
+    std::to_array<Method>({{"bit_count", bit_count}, {"bit_length", bit_length}, {"conjugate", conjugate}});
+constexpr std::array kFloatMethods =
+    std::to_array<Method>({{"conjugate", conjugate}, {"is_integer", is_integer}});
 
 const Method* find_row(std::span<const Method> rows, std::string_view name) noexcept {
   const auto row = std::ranges::find(rows, name, &Method::name);

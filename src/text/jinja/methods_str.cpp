@@ -1,7 +1,7 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
+
+#include <fmt/format.h>
 
 #include "text/jinja/args.h"
 #include "text/jinja/cursor.h"
@@ -19,7 +19,9 @@ namespace {
 bool safe(const Value& self) { return self.string().safe(); }
 
 // A new string of the same sort (plain or markup) as `self`.
-Value like(Runtime& rt, const Value& self, std::string text) { return rt.string(std::move(text), safe(self)); }
+Value like(Runtime& rt, const Value& self, std::string text) {
+  return rt.string(std::move(text), safe(self));
+}
 
 template <std::string (*Map)(std::string_view)>
 Value mapped(Runtime& rt, const Value& self, const Arguments& arguments) {
@@ -153,7 +155,8 @@ Value count_in(Runtime& rt, const Value& self, const Arguments& arguments) {
   const std::string_view part = self.text().substr(w.begin, w.end - w.begin);
   if (needle.empty()) return Value::integer(static_cast<int64_t>(count_code_points(part)) + 1);
   int64_t count = 0;
-  for (size_t at = find_text(part, needle); at != std::string_view::npos; at = find_text(part, needle, at + needle.size())) {
+  for (size_t at = find_text(part, needle); at != std::string_view::npos;
+       at = find_text(part, needle, at + needle.size())) {
     ++count;
   }
   return Value::integer(count);
@@ -175,7 +178,8 @@ Value has_affix(Runtime& rt, const Value& self, const Arguments& arguments) {
   }
   for (const Value& affix : p[0].items()) {
     rt.budget.step();
-    if (!affix.is_string()) fail(fmt::format("tuple for {} must only contain str, not {}", kName, type_name(affix)));
+    if (!affix.is_string())
+      fail(fmt::format("tuple for {} must only contain str, not {}", kName, type_name(affix)));
     if (matches(affix)) return Value::boolean(true);
   }
   return Value::boolean(false);
@@ -211,9 +215,11 @@ Value partition(Runtime& rt, const Value& self, const Arguments& arguments) {
   const size_t found = FromRight ? find_last_text(text, separator) : find_text(text, separator);
   const auto piece = [&](std::string_view part) { return like(rt, self, std::string(part)); };
   if (found == std::string_view::npos) {
-    return FromRight ? rt.tuple({piece({}), piece({}), piece(text)}) : rt.tuple({piece(text), piece({}), piece({})});
+    return FromRight ? rt.tuple({piece({}), piece({}), piece(text)})
+                     : rt.tuple({piece(text), piece({}), piece({})});
   }
-  return rt.tuple({piece(text.substr(0, found)), piece(separator), piece(text.substr(found + separator.size()))});
+  return rt.tuple(
+      {piece(text.substr(0, found)), piece(separator), piece(text.substr(found + separator.size()))});
 }
 
 Value join(Runtime& rt, const Value& self, const Arguments& arguments) {

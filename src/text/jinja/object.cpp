@@ -20,7 +20,9 @@ void Object::print(TextBuilder& out, int) const { out.append(fmt::format("<{}>",
 Value Object::at(Runtime&, size_t) const { fail(fmt::format("'{}' object is not iterable", type_name())); }
 bool Object::next(Runtime&, Value&) { fail(fmt::format("'{}' object is not iterable", type_name())); }
 Value Object::attribute(Runtime&, std::string_view) const { return Value::missing(); }
-Value Object::call(Runtime&, const Arguments&) { fail(fmt::format("'{}' object is not callable", type_name())); }
+Value Object::call(Runtime&, const Arguments&) {
+  fail(fmt::format("'{}' object is not callable", type_name()));
+}
 
 Value make_object(const Object* object) { return Value::node(Kind::kObject, object); }
 

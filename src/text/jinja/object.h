@@ -31,16 +31,18 @@ class Object : public Node {
     kOneShot,  // next(), until it is empty
   };
 
-  virtual std::string_view type_name() const = 0;                                        // Python's name of the type
-  virtual std::string described_type() const { return std::string(type_name()) + " object"; }  // as Jinja's errors name it
-  virtual void print(TextBuilder& out, int nesting) const;                               // str() and repr()
+  virtual std::string_view type_name() const = 0;  // Python's name of the type
+  virtual std::string described_type() const {
+    return std::string(type_name()) + " object";
+  }                                                         // as Jinja's errors name it
+  virtual void print(TextBuilder& out, int nesting) const;  // str() and repr()
   virtual bool truthy() const { return iteration() != Iteration::kSized || size() > 0; }
 
   virtual Iteration iteration() const { return Iteration::kNone; }
-  virtual size_t size() const { return 0; }                            // kSized
-  virtual Value at(Runtime& rt, size_t index) const;                   // kSized; index < size()
-  virtual bool next(Runtime& rt, Value& out);                          // kOneShot; false at the end
-  virtual bool indexable() const { return false; }                     // object[0] works (kSized)
+  virtual size_t size() const { return 0; }           // kSized
+  virtual Value at(Runtime& rt, size_t index) const;  // kSized; index < size()
+  virtual bool next(Runtime& rt, Value& out);         // kOneShot; false at the end
+  virtual bool indexable() const { return false; }    // object[0] works (kSized)
 
   // `object.name`; missing when there is no such attribute.
   virtual Value attribute(Runtime& rt, std::string_view name) const;

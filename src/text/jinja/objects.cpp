@@ -23,7 +23,11 @@ constexpr size_t kNamespaceEntry = 2 * sizeof(DictNode::Items::value_type);
 }  // namespace
 
 RangeObject::RangeObject(Budget& budget, int64_t start, int64_t stop, int64_t step)
-    : Object(&budget, sizeof *this, 1), start_(start), stop_(stop), step_(step), size_(range_size(start, stop, step)) {}
+    : Object(&budget, sizeof *this, 1),
+      start_(start),
+      stop_(stop),
+      step_(step),
+      size_(range_size(start, stop, step)) {}
 
 void RangeObject::print(TextBuilder& out, int) const {
   out.append(step_ == 1 ? fmt::format("range({}, {})", start_, stop_)
@@ -46,7 +50,8 @@ bool RangeObject::contains(int64_t value) const noexcept {
   const bool inside = step_ > 0 ? value >= start_ && value <= last : value <= start_ && value >= last;
   if (!inside) return false;
   const auto away = static_cast<uint64_t>(value) - static_cast<uint64_t>(start_);
-  return step_ > 0 ? away % static_cast<uint64_t>(step_) == 0 : (0 - away) % (0 - static_cast<uint64_t>(step_)) == 0;
+  return step_ > 0 ? away % static_cast<uint64_t>(step_) == 0
+                   : (0 - away) % (0 - static_cast<uint64_t>(step_)) == 0;
 }
 
 Value RangeObject::slice(Runtime& rt, int64_t first, int64_t stride, size_t count) const {
@@ -65,9 +70,12 @@ DictView::DictView(Budget& budget, Value dict, Part part)
 
 std::string_view DictView::type_name() const {
   switch (part_) {
-    case Part::kKeys: return "dict_keys";
-    case Part::kValues: return "dict_values";
-    case Part::kItems: return "dict_items";
+    case Part::kKeys:
+      return "dict_keys";
+    case Part::kValues:
+      return "dict_values";
+    case Part::kItems:
+      return "dict_items";
   }
   return {};
 }
@@ -91,9 +99,12 @@ void DictView::print(TextBuilder& out, int nesting) const {
 Value DictView::at(Runtime& rt, size_t index) const {
   const auto& [key, value] = dict_.dict().items()[index];
   switch (part_) {
-    case Part::kKeys: return key;
-    case Part::kValues: return value;
-    case Part::kItems: return rt.tuple({key, value});
+    case Part::kKeys:
+      return key;
+    case Part::kValues:
+      return value;
+    case Part::kItems:
+      return rt.tuple({key, value});
   }
   return {};
 }
@@ -115,7 +126,9 @@ void BoundMethod::print(TextBuilder& out, int) const {
   out.append(fmt::format("<built-in method {} of {} object>", method_.name, jinja::type_name(self_)));
 }
 
-Value BoundMethod::call(Runtime& rt, const Arguments& arguments) { return call_method(rt, method_, self_, arguments); }
+Value BoundMethod::call(Runtime& rt, const Arguments& arguments) {
+  return call_method(rt, method_, self_, arguments);
+}
 
 void NamespaceObject::print(TextBuilder& out, int nesting) const {
   out.append("<Namespace {");

@@ -1,11 +1,11 @@
 #include "text/jinja/operators.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
+
+#include <fmt/format.h>
 
 #include "base/utf8.h"
 #include "text/jinja/cursor.h"
@@ -23,7 +23,8 @@ constexpr std::array<std::string_view, 7> kBinaryNames = {"+", "-", "*", "/", "/
 [[noreturn]] void fail_overflow() { fail("the result is beyond 64-bit integers"); }
 
 [[noreturn]] void fail_operands(std::string_view op, const Value& a, const Value& b) {
-  if (a.is(Kind::kBigInt) || b.is(Kind::kBigInt)) fail("arithmetic on integers beyond 64 bits is not supported");
+  if (a.is(Kind::kBigInt) || b.is(Kind::kBigInt))
+    fail("arithmetic on integers beyond 64 bits is not supported");
   fail(fmt::format("unsupported operand type(s) for {}: '{}' and '{}'", op, type_name(a), type_name(b)));
 }
 
@@ -96,9 +97,12 @@ DivMod float_divmod(double a, double b) {
 
 Value float_binary(BinaryOp op, double a, double b) {
   switch (op) {
-    case BinaryOp::kAdd: return Value::number(a + b);
-    case BinaryOp::kSub: return Value::number(a - b);
-    case BinaryOp::kMul: return Value::number(a * b);
+    case BinaryOp::kAdd:
+      return Value::number(a + b);
+    case BinaryOp::kSub:
+      return Value::number(a - b);
+    case BinaryOp::kMul:
+      return Value::number(a * b);
     case BinaryOp::kDiv:
       if (b == 0) fail("float division by zero");
       return Value::number(a / b);
@@ -183,10 +187,14 @@ bool equal_dicts(Budget& budget, const DictNode& a, const DictNode& b) {
 
 std::string_view symbol_of(CompareOp op) {
   switch (op) {
-    case CompareOp::kLt: return "<";
-    case CompareOp::kLe: return "<=";
-    case CompareOp::kGt: return ">";
-    default: return ">=";
+    case CompareOp::kLt:
+      return "<";
+    case CompareOp::kLe:
+      return "<=";
+    case CompareOp::kGt:
+      return ">";
+    default:
+      return ">=";
   }
 }
 
@@ -196,7 +204,8 @@ void check_ordered(const Value& a, const Value& b, CompareOp op) {
   if (b.is_undefined()) fail_undefined(b);
   if ((a.is_number() && b.is_number()) || (a.is_string() && b.is_string())) return;
   if (a.kind() == b.kind() && a.is_sequence()) return;
-  fail(fmt::format("'{}' not supported between instances of '{}' and '{}'", symbol_of(op), type_name(a), type_name(b)));
+  fail(fmt::format("'{}' not supported between instances of '{}' and '{}'", symbol_of(op), type_name(a),
+                   type_name(b)));
 }
 
 bool is_nan(const Value& v) { return v.is(Kind::kFloat) && std::isnan(v.as_float()); }
@@ -274,16 +283,24 @@ bool truthy(const Value& value) {
   switch (value.kind()) {
     case Kind::kMissing:
     case Kind::kNone:
-    case Kind::kUndefined: return false;
+    case Kind::kUndefined:
+      return false;
     case Kind::kBool:
-    case Kind::kInt: return value.as_int() != 0;
-    case Kind::kFloat: return value.as_float() != 0;
-    case Kind::kBigInt: return true;
-    case Kind::kString: return !value.text().empty();
+    case Kind::kInt:
+      return value.as_int() != 0;
+    case Kind::kFloat:
+      return value.as_float() != 0;
+    case Kind::kBigInt:
+      return true;
+    case Kind::kString:
+      return !value.text().empty();
     case Kind::kList:
-    case Kind::kTuple: return !value.items().empty();
-    case Kind::kDict: return !value.dict().items().empty();
-    case Kind::kObject: return value.object().truthy();
+    case Kind::kTuple:
+      return !value.items().empty();
+    case Kind::kDict:
+      return !value.dict().items().empty();
+    case Kind::kObject:
+      return value.object().truthy();
   }
   return false;
 }
@@ -298,10 +315,14 @@ bool equal(Budget& budget, const Value& a, const Value& b) {
       if (a.text().size() == b.text().size()) budget.step_bytes(a.text().size());
       return a.text() == b.text();
     case Kind::kList:
-    case Kind::kTuple: return a.identity() == b.identity() || equal_items(budget, a.items(), b.items());
-    case Kind::kDict: return a.identity() == b.identity() || equal_dicts(budget, a.dict(), b.dict());
-    case Kind::kObject: return a.identity() == b.identity() || a.object().equals(b.object());
-    default: return true;  // None, undefined
+    case Kind::kTuple:
+      return a.identity() == b.identity() || equal_items(budget, a.items(), b.items());
+    case Kind::kDict:
+      return a.identity() == b.identity() || equal_dicts(budget, a.dict(), b.dict());
+    case Kind::kObject:
+      return a.identity() == b.identity() || a.object().equals(b.object());
+    default:
+      return true;  // None, undefined
   }
 }
 
@@ -328,12 +349,14 @@ bool contains(Runtime& rt, const Value& container, const Value& item) {
     case Kind::kDict:
       if (!is_hashable(item)) fail(fmt::format("unhashable type: '{}'", type_name(item)));
       return container.dict().find(item) != nullptr;
-    default: break;
+    default:
+      break;
   }
   if (const auto* range = object_as<RangeObject>(container); range != nullptr && item.is_integral()) {
     return range->contains(item.as_int());
   }
-  if (!is_iterable(container)) fail(fmt::format("argument of type '{}' is not iterable", type_name(container)));
+  if (!is_iterable(container))
+    fail(fmt::format("argument of type '{}' is not iterable", type_name(container)));
   Cursor cursor(container);
   Value candidate;
   while (cursor.next(rt, candidate)) {
@@ -345,19 +368,28 @@ bool contains(Runtime& rt, const Value& container, const Value& item) {
 
 bool compare(Runtime& rt, CompareOp op, const Value& a, const Value& b) {
   switch (op) {
-    case CompareOp::kEq: return equal(rt.budget, a, b);
-    case CompareOp::kNe: return !equal(rt.budget, a, b);
-    case CompareOp::kIn: return contains(rt, b, a);
-    case CompareOp::kNotIn: return !contains(rt, b, a);
-    default: break;
+    case CompareOp::kEq:
+      return equal(rt.budget, a, b);
+    case CompareOp::kNe:
+      return !equal(rt.budget, a, b);
+    case CompareOp::kIn:
+      return contains(rt, b, a);
+    case CompareOp::kNotIn:
+      return !contains(rt, b, a);
+    default:
+      break;
   }
   check_ordered(a, b, op);
   if (is_nan(a) || is_nan(b)) return false;
   switch (op) {
-    case CompareOp::kLt: return less(rt.budget, a, b);
-    case CompareOp::kGt: return less(rt.budget, b, a);
-    case CompareOp::kLe: return less(rt.budget, a, b) || equal(rt.budget, a, b);
-    default: return less(rt.budget, b, a) || equal(rt.budget, a, b);
+    case CompareOp::kLt:
+      return less(rt.budget, a, b);
+    case CompareOp::kGt:
+      return less(rt.budget, b, a);
+    case CompareOp::kLe:
+      return less(rt.budget, a, b) || equal(rt.budget, a, b);
+    default:
+      return less(rt.budget, b, a) || equal(rt.budget, a, b);
   }
 }
 
@@ -403,26 +435,35 @@ Value plus(Runtime&, const Value& value) {
 
 int64_t length_of(const Value& value) {
   switch (value.kind()) {
-    case Kind::kUndefined: return 0;
-    case Kind::kString: return static_cast<int64_t>(value.string().length());
+    case Kind::kUndefined:
+      return 0;
+    case Kind::kString:
+      return static_cast<int64_t>(value.string().length());
     case Kind::kList:
-    case Kind::kTuple: return static_cast<int64_t>(value.items().size());
-    case Kind::kDict: return static_cast<int64_t>(value.dict().items().size());
+    case Kind::kTuple:
+      return static_cast<int64_t>(value.items().size());
+    case Kind::kDict:
+      return static_cast<int64_t>(value.dict().items().size());
     case Kind::kObject:
-      if (value.object().iteration() == Object::Iteration::kSized) return static_cast<int64_t>(value.object().size());
+      if (value.object().iteration() == Object::Iteration::kSized)
+        return static_cast<int64_t>(value.object().size());
       break;
-    default: break;
+    default:
+      break;
   }
   fail(fmt::format("object of type '{}' has no len()", type_name(value)));
 }
 
 Value slice(Runtime& rt, const Value& value, const Value& start, const Value& stop, const Value& step) {
   const auto range_for = [&](size_t length) {
-    return slice_indices(static_cast<int64_t>(length), slice_bound(start), slice_bound(stop), slice_bound(step));
+    return slice_indices(static_cast<int64_t>(length), slice_bound(start), slice_bound(stop),
+                         slice_bound(step));
   };
   switch (value.kind()) {
-    case Kind::kUndefined: fail_undefined(value);
-    case Kind::kString: return slice_text(rt, value, range_for(value.string().length()));
+    case Kind::kUndefined:
+      fail_undefined(value);
+    case Kind::kString:
+      return slice_text(rt, value, range_for(value.string().length()));
     case Kind::kList:
     case Kind::kTuple: {
       const auto range = range_for(value.items().size());
@@ -430,18 +471,21 @@ Value slice(Runtime& rt, const Value& value, const Value& start, const Value& st
       std::vector<Value> items;
       items.reserve(range.count);
       for (size_t i = 0; i < range.count; ++i) {
-        items.push_back(value.items()[static_cast<size_t>(range.start + static_cast<int64_t>(i) * range.step)]);
+        items.push_back(
+            value.items()[static_cast<size_t>(range.start + static_cast<int64_t>(i) * range.step)]);
       }
       return value.is(Kind::kList) ? rt.list(std::move(items)) : rt.tuple(std::move(items));
     }
-    case Kind::kDict: fail("unhashable type: 'slice'");
+    case Kind::kDict:
+      fail("unhashable type: 'slice'");
     case Kind::kObject:
       if (const auto* range = object_as<RangeObject>(value)) {
         const auto part = range_for(range->size());
         return range->slice(rt, part.start, part.step, part.count);
       }
       break;
-    default: break;
+    default:
+      break;
   }
   fail(fmt::format("'{}' object is not subscriptable", type_name(value)));
 }

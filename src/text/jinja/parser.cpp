@@ -7,14 +7,22 @@ namespace {
 
 std::string describe(const Token& token) {
   switch (token.type) {
-    case Token::Type::kData: return "template data";
-    case Token::Type::kVariableBegin: return "begin of print statement";
-    case Token::Type::kVariableEnd: return "end of print statement";
-    case Token::Type::kBlockBegin: return "begin of statement block";
-    case Token::Type::kBlockEnd: return "end of statement block";
-    case Token::Type::kString: return "a string";
-    case Token::Type::kEnd: return "end of template";
-    default: return "'" + token.text + "'";
+    case Token::Type::kData:
+      return "template data";
+    case Token::Type::kVariableBegin:
+      return "begin of print statement";
+    case Token::Type::kVariableEnd:
+      return "end of print statement";
+    case Token::Type::kBlockBegin:
+      return "begin of statement block";
+    case Token::Type::kBlockEnd:
+      return "end of statement block";
+    case Token::Type::kString:
+      return "a string";
+    case Token::Type::kEnd:
+      return "end of template";
+    default:
+      return "'" + token.text + "'";
   }
 }
 
@@ -74,7 +82,8 @@ void Parser::fail_unexpected(std::string_view wanted) const {
 }
 
 Symbol Parser::symbol(std::string_view name) {
-  const auto [row, added] = symbol_numbers_.try_emplace(std::string(name), static_cast<Symbol>(symbols_.size()));
+  const auto [row, added] =
+      symbol_numbers_.try_emplace(std::string(name), static_cast<Symbol>(symbols_.size()));
   if (added) {
     symbols_.push_back(make_string(nullptr, std::string(name)));
     loads_.push_back(0);

@@ -12,8 +12,9 @@ struct ArithmeticOperator {
   size_t level;  // 0 binds least; concatenation (~) stands between levels 0 and 1
 };
 constexpr ArithmeticOperator kArithmetic[] = {
-    {"+", BinaryOp::kAdd, 0},       {"-", BinaryOp::kSub, 0}, {"*", BinaryOp::kMul, 1}, {"/", BinaryOp::kDiv, 1},
-    {"//", BinaryOp::kFloorDiv, 1}, {"%", BinaryOp::kMod, 1}, {"**", BinaryOp::kPow, 2},
+    {"+", BinaryOp::kAdd, 0},  {"-", BinaryOp::kSub, 0},       {"*", BinaryOp::kMul, 1},
+    {"/", BinaryOp::kDiv, 1},  {"//", BinaryOp::kFloorDiv, 1}, {"%", BinaryOp::kMod, 1},
+    {"**", BinaryOp::kPow, 2},
 };
 constexpr std::pair<std::string_view, CompareOp> kComparisons[] = {
     {"==", CompareOp::kEq}, {"!=", CompareOp::kNe}, {"<", CompareOp::kLt},
@@ -40,7 +41,8 @@ ExprPtr Parser::parse_expression(bool with_condition) {
 
 bool Parser::at_tuple_end(Names end_names) const {
   const Token& token = current();
-  if (token.is(Token::Type::kVariableEnd) || token.is(Token::Type::kBlockEnd) || token.is_operator(")")) return true;
+  if (token.is(Token::Type::kVariableEnd) || token.is(Token::Type::kBlockEnd) || token.is_operator(")"))
+    return true;
   return token.is(Token::Type::kName) && std::ranges::find(end_names, token.text) != end_names.end();
 }
 
@@ -106,7 +108,8 @@ ExprPtr Parser::parse_comparison() {
   std::vector<std::pair<CompareOp, ExprPtr>> rest;
   uint32_t depth = first->depth;
   while (true) {
-    const auto row = std::ranges::find_if(kComparisons, [&](const auto& r) { return current().is_operator(r.first); });
+    const auto row =
+        std::ranges::find_if(kComparisons, [&](const auto& r) { return current().is_operator(r.first); });
     CompareOp op = CompareOp::kIn;
     if (row != std::end(kComparisons)) {
       op = row->second;
@@ -183,16 +186,20 @@ ExprPtr Parser::parse_primary() {
   switch (token.type) {
     case Token::Type::kName: {
       take();
-      if (token.text == "true" || token.text == "True") return std::make_unique<Literal>(token.line, Value::boolean(true));
-      if (token.text == "false" || token.text == "False") return std::make_unique<Literal>(token.line, Value::boolean(false));
+      if (token.text == "true" || token.text == "True")
+        return std::make_unique<Literal>(token.line, Value::boolean(true));
+      if (token.text == "false" || token.text == "False")
+        return std::make_unique<Literal>(token.line, Value::boolean(false));
       if (token.text == "none" || token.text == "None") return std::make_unique<Literal>(token.line, Value());
       const Symbol variable = symbol(token.text);
       ++loads_[variable];
       return std::make_unique<Name>(token.line, variable);
     }
-    case Token::Type::kString: return parse_string();
+    case Token::Type::kString:
+      return parse_string();
     case Token::Type::kInteger:
-    case Token::Type::kFloat: return parse_number();
+    case Token::Type::kFloat:
+      return parse_number();
     case Token::Type::kOperator:
       if (token.text == "(") {
         take();
@@ -203,7 +210,8 @@ ExprPtr Parser::parse_primary() {
       if (token.text == "[") return parse_list();
       if (token.text == "{") return parse_dict();
       break;
-    default: break;
+    default:
+      break;
   }
   fail_unexpected("an expression");
 }
@@ -269,7 +277,8 @@ ExprPtr Parser::parse_dict() {
   }
   expect_operator("}");
   const bool constant = std::ranges::all_of(items, [](const auto& item) {
-    return literal_of(item.first) != nullptr && literal_of(item.second) != nullptr && is_hashable(*literal_of(item.first));
+    return literal_of(item.first) != nullptr && literal_of(item.second) != nullptr &&
+           is_hashable(*literal_of(item.first));
   });
   if (constant) {
     DictNode::Items values;
@@ -343,7 +352,8 @@ ExprPtr Parser::parse_subscript(ExprPtr owner) {
     }
     expect_operator("]");
     const Expr* children[] = {owner.get(), first.get(), bounds[0].get(), bounds[1].get()};
-    auto node = std::make_unique<SliceExpr>(line, std::move(owner), std::move(first), std::move(bounds[0]), std::move(bounds[1]));
+    auto node = std::make_unique<SliceExpr>(line, std::move(owner), std::move(first), std::move(bounds[0]),
+                                            std::move(bounds[1]));
     return finish(std::move(node), {children[0], children[1], children[2], children[3]});
   }
   if (current().is_operator(",")) {
@@ -374,7 +384,8 @@ CallArguments Parser::parse_arguments() {
     first = false;
     const bool only_named = !arguments.named.empty() || arguments.more_positional || arguments.more_named;
     if (current().is_operator("*")) {
-      if (arguments.more_positional || arguments.more_named) fail_here("invalid syntax for function call expression");
+      if (arguments.more_positional || arguments.more_named)
+        fail_here("invalid syntax for function call expression");
       take();
       arguments.more_positional = parse_expression();
     } else if (current().is_operator("**")) {
@@ -445,7 +456,8 @@ ExprPtr Parser::parse_test(ExprPtr subject) {
   }
   const uint32_t depth = std::max(subject->depth, deepest(arguments)) + 1;
   const Predicate* predicate = find_predicate(name);
-  auto test = std::make_unique<TestExpr>(line, std::move(subject), std::move(name), predicate, std::move(arguments));
+  auto test =
+      std::make_unique<TestExpr>(line, std::move(subject), std::move(name), predicate, std::move(arguments));
   test->depth = depth;
   ExprPtr node = finish(std::move(test), {});
   if (!negated) return node;

@@ -1,16 +1,16 @@
 // Shared by the three files of the parser only.
 #pragma once
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "text/jinja/failure.h"
 #include "text/jinja/parser.h"
 
 namespace mach::jinja {
 
-inline constexpr int kMostNesting = 100;        // brackets and blocks inside each other
+inline constexpr int kMostNesting = 100;         // brackets and blocks inside each other
 inline constexpr uint32_t kMostExprDepth = 250;  // of an expression tree
 
 class Parser::Nesting {

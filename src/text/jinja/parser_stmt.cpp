@@ -58,13 +58,15 @@ Body Parser::parse_body(Names end_names) {
       case Token::Type::kBlockBegin: {
         take();
         const Token& name = current();
-        if (name.is(Token::Type::kName) && std::ranges::find(end_names, name.text) != end_names.end()) return body;
+        if (name.is(Token::Type::kName) && std::ranges::find(end_names, name.text) != end_names.end())
+          return body;
         body.push_back(parse_statement());
         expect(Token::Type::kBlockEnd, "end of statement block");
         break;
       }
       default:
-        if (!end_names.empty()) fail_here(fmt::format("unexpected end of template, expected {}", fmt::join(end_names, " or ")));
+        if (!end_names.empty())
+          fail_here(fmt::format("unexpected end of template, expected {}", fmt::join(end_names, " or ")));
         if (!token.is(Token::Type::kEnd)) fail_unexpected("template data");
         return body;
     }
@@ -97,7 +99,8 @@ StmtPtr Parser::parse_for(int line) {
                ? std::ranges::any_of(target.parts, [&](const Target& part) { return self(self, part); })
                : target.symbol == loop->loop;
   };
-  if (writes_loop(writes_loop, loop->target)) fail_here("Can't assign to special loop variable in for-loop target");
+  if (writes_loop(writes_loop, loop->target))
+    fail_here("Can't assign to special loop variable in for-loop target");
   expect_name("in");
   loop->items = parse_tuple(false, kRecursive);
   if (skip_name("if")) loop->filter = parse_expression();
@@ -267,7 +270,8 @@ StmtPtr Parser::parse_break(int line) { return loop_control(line, Flow::kBreak);
 StmtPtr Parser::parse_continue(int line) { return loop_control(line, Flow::kContinue); }
 
 StmtPtr Parser::loop_control(int line, Flow flow) {
-  if (loops_ == 0) fail_here(fmt::format("'{}' outside of a loop", flow == Flow::kBreak ? "break" : "continue"));
+  if (loops_ == 0)
+    fail_here(fmt::format("'{}' outside of a loop", flow == Flow::kBreak ? "break" : "continue"));
   return std::make_unique<LoopControl>(line, flow);
 }
 

@@ -37,7 +37,9 @@ bool is_any_sequence(const Value& v) {
   return v.is_string() || v.is_sequence() || v.is_dict() || v.is_undefined() ||
          (v.is(Kind::kObject) && v.object().indexable());
 }
-bool is_callable(const Value& v) { return v.is_undefined() || (v.is(Kind::kObject) && v.object().callable()); }
+bool is_callable(const Value& v) {
+  return v.is_undefined() || (v.is(Kind::kObject) && v.object().callable());
+}
 
 template <int64_t Remainder>
 bool has_parity(Runtime& rt, const Value& subject, Args arguments) {
@@ -62,11 +64,15 @@ bool same_as(Runtime&, const Value& subject, Args arguments) {
   if (subject.kind() != p[0].kind()) return false;
   if (subject.identity() == p[0].identity() && subject.identity() != nullptr) return true;
   switch (subject.kind()) {
-    case Kind::kNone: return true;
+    case Kind::kNone:
+      return true;
     case Kind::kBool:
-    case Kind::kInt: return subject.as_int() == p[0].as_int();
-    case Kind::kString: return subject.text() == p[0].text();  // Python shares equal constants
-    default: return false;
+    case Kind::kInt:
+      return subject.as_int() == p[0].as_int();
+    case Kind::kString:
+      return subject.text() == p[0].text();  // Python shares equal constants
+    default:
+      return false;
   }
 }
 

@@ -1,10 +1,10 @@
 #include "text/jinja/print.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <charconv>
 #include <cmath>
+
+#include <fmt/format.h>
 
 #include "text/jinja/failure.h"
 #include "text/jinja/object.h"
@@ -39,7 +39,8 @@ std::string float_repr(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value < 0 ? "-inf" : "inf";
   std::array<char, 40> buffer{};
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::scientific).ptr;
+  const auto end =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, std::chars_format::scientific).ptr;
   std::string_view text(buffer.data(), static_cast<size_t>(end - buffer.data()));
   std::string out;
   if (text.front() == '-') {
@@ -63,7 +64,8 @@ std::string float_repr(double value) {
   } else if (exponent >= count - 1) {
     out += digits + std::string(static_cast<size_t>(exponent - count + 1), '0') + ".0";
   } else {
-    out += digits.substr(0, static_cast<size_t>(exponent) + 1) + "." + digits.substr(static_cast<size_t>(exponent) + 1);
+    out += digits.substr(0, static_cast<size_t>(exponent) + 1) + "." +
+           digits.substr(static_cast<size_t>(exponent) + 1);
   }
   return out;
 }
@@ -73,12 +75,14 @@ void append_unicode_escape(std::string& out, char32_t c) {
     out += fmt::format("\\u{:04x}", static_cast<uint32_t>(c));
   } else {
     c -= 0x10000;
-    out += fmt::format("\\u{:04x}\\u{:04x}", 0xD800U + (static_cast<uint32_t>(c) >> 10), 0xDC00U + (static_cast<uint32_t>(c) & 0x3FF));
+    out += fmt::format("\\u{:04x}\\u{:04x}", 0xD800U + (static_cast<uint32_t>(c) >> 10),
+                       0xDC00U + (static_cast<uint32_t>(c) & 0x3FF));
   }
 }
 
 void append_string_repr(TextBuilder& out, std::string_view text) {
-  const bool double_quotes = text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos;
+  const bool double_quotes =
+      text.find('\'') != std::string_view::npos && text.find('"') == std::string_view::npos;
   const char quote = double_quotes ? '"' : '\'';
   out.append(1, quote);
   size_t plain = 0;  // start of what needs no escape
@@ -89,12 +93,24 @@ void append_string_repr(TextBuilder& out, std::string_view text) {
     out.append(text.substr(plain, start - plain));
     plain = at;
     switch (c) {
-      case '\n': out.append("\\n"); break;
-      case '\r': out.append("\\r"); break;
-      case '\t': out.append("\\t"); break;
-      case '\\': out.append("\\\\"); break;
-      case '\'': out.append("\\'"); break;
-      case '"': out.append("\\\""); break;
+      case '\n':
+        out.append("\\n");
+        break;
+      case '\r':
+        out.append("\\r");
+        break;
+      case '\t':
+        out.append("\\t");
+        break;
+      case '\\':
+        out.append("\\\\");
+        break;
+      case '\'':
+        out.append("\\'");
+        break;
+      case '"':
+        out.append("\\\"");
+        break;
       default: {
         const auto code = static_cast<uint32_t>(c);
         out.append(c < 0x100     ? fmt::format("\\x{:02x}", code)
@@ -117,16 +133,29 @@ void append_str(TextBuilder& out, const Value& value) {
 
 void append_repr(TextBuilder& out, const Value& value, int nesting) {
   // Containers are shallow by construction, but a namespace can hold itself.
-  if (nesting > 2 * static_cast<int>(Limits::kNesting)) fail("a value that contains itself cannot be printed");
+  if (nesting > 2 * static_cast<int>(Limits::kNesting))
+    fail("a value that contains itself cannot be printed");
   out.budget().step();
   switch (value.kind()) {
     case Kind::kMissing:
-    case Kind::kNone: out.append("None"); return;
-    case Kind::kBool: out.append(value.as_bool() ? "True" : "False"); return;
-    case Kind::kInt: out.append(fmt::format_int(value.as_int()).str()); return;
-    case Kind::kFloat: out.append(float_repr(value.as_float())); return;
-    case Kind::kUndefined: out.append("Undefined"); return;
-    case Kind::kBigInt: out.append(value.text()); return;
+    case Kind::kNone:
+      out.append("None");
+      return;
+    case Kind::kBool:
+      out.append(value.as_bool() ? "True" : "False");
+      return;
+    case Kind::kInt:
+      out.append(fmt::format_int(value.as_int()).str());
+      return;
+    case Kind::kFloat:
+      out.append(float_repr(value.as_float()));
+      return;
+    case Kind::kUndefined:
+      out.append("Undefined");
+      return;
+    case Kind::kBigInt:
+      out.append(value.text());
+      return;
     case Kind::kString:
       if (value.string().safe()) out.append("Markup(");
       append_string_repr(out, value.text());
@@ -142,8 +171,12 @@ void append_repr(TextBuilder& out, const Value& value, int nesting) {
       append_items(out, value.items(), nesting);
       out.append(value.items().size() == 1 ? ",)" : ")");
       return;
-    case Kind::kDict: append_dict(out, value.dict(), nesting); return;
-    case Kind::kObject: value.object().print(out, nesting); return;
+    case Kind::kDict:
+      append_dict(out, value.dict(), nesting);
+      return;
+    case Kind::kObject:
+      value.object().print(out, nesting);
+      return;
   }
 }
 

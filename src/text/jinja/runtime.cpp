@@ -75,7 +75,8 @@ void Runtime::adopt(NamespaceObject& space) { namespaces_.push_back(make_object(
 
 void Runtime::enter_call() {
   if (calls_ >= budget.limits().call_depth) {
-    fail(ErrorCode::kTooLarge, fmt::format("macros call each other deeper than {} levels", budget.limits().call_depth));
+    fail(ErrorCode::kTooLarge,
+         fmt::format("macros call each other deeper than {} levels", budget.limits().call_depth));
   }
   check_stack();
   ++calls_;

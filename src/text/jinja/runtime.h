@@ -41,16 +41,17 @@ class Runtime {
  public:
   // `globals` has one entry per symbol, missing where neither the caller nor the engine defines it.
   // `symbols` holds the names and outlives the rendering.
-  Runtime(const Limits& limits, const Clock& clock, std::vector<Value> globals, const std::vector<Value>& symbols);
+  Runtime(const Limits& limits, const Clock& clock, std::vector<Value> globals,
+          const std::vector<Value>& symbols);
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
   ~Runtime();
 
-  Budget budget;       // first: everything below is charged to it
+  Budget budget;  // first: everything below is charged to it
   const Clock& clock;
-  int line = 0;        // of the construct at work; for error messages
-  TextBuilder* out;    // where statements write
-  Scope* scope;        // innermost
+  int line = 0;      // of the construct at work; for error messages
+  TextBuilder* out;  // where statements write
+  Scope* scope;      // innermost
 
   Value string(std::string text, bool safe = false) { return make_string(&budget, std::move(text), safe); }
   Value list(std::vector<Value> items) { return make_list(&budget, std::move(items)); }

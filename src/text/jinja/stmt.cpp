@@ -72,7 +72,9 @@ Flow exec_body(const Body& body, Runtime& rt) {
 void Target::assign(Runtime& rt, Scope& scope, Value value) const {
   rt.line = line;
   switch (type) {
-    case Type::kName: scope.set(symbol, std::move(value)); return;
+    case Type::kName:
+      scope.set(symbol, std::move(value));
+      return;
     case Type::kMember: {
       const Value space = rt.lookup(symbol);
       auto* object = object_as<NamespaceObject>(space);
@@ -80,7 +82,8 @@ void Target::assign(Runtime& rt, Scope& scope, Value value) const {
       object->set(rt, member, std::move(value));
       return;
     }
-    case Type::kTuple: break;
+    case Type::kTuple:
+      break;
   }
   Cursor cursor(value);
   std::vector<Value> items;

@@ -108,7 +108,8 @@ struct SetBlock final : Stmt {
 
 // {% filter filters %}...{% endfilter %}
 struct FilterBlock final : Stmt {
-  FilterBlock(int l, std::vector<FilterCall> f, Body b) : Stmt(l), filters(std::move(f)), body(std::move(b)) {}
+  FilterBlock(int l, std::vector<FilterCall> f, Body b)
+      : Stmt(l), filters(std::move(f)), body(std::move(b)) {}
   Flow exec(Runtime& rt) const override;
   std::vector<FilterCall> filters;
   Body body;
@@ -133,7 +134,7 @@ struct Block final : Stmt {
 
 // What a macro or the body of {% call %} is made of.
 struct Signature {
-  std::string name;  // empty for a call block
+  std::string name;                                    // empty for a call block
   std::vector<std::pair<Symbol, ExprPtr>> parameters;  // with defaults, null where there is none
   std::vector<std::string> names;                      // of the parameters
   bool uses_caller = false, uses_varargs = false, uses_kwargs = false;  // mentioned in the body
@@ -150,7 +151,8 @@ struct Macro final : Stmt {
 };
 
 struct CallBlock final : Stmt {
-  CallBlock(int l, std::unique_ptr<Call> c, Signature sig) : Stmt(l), call(std::move(c)), caller(std::move(sig)) {}
+  CallBlock(int l, std::unique_ptr<Call> c, Signature sig)
+      : Stmt(l), call(std::move(c)), caller(std::move(sig)) {}
   Flow exec(Runtime& rt) const override;
   std::unique_ptr<Call> call;
   Signature caller;

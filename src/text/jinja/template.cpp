@@ -1,8 +1,8 @@
 #include "text/jinja/template.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "base/utf8.h"
 #include "text/jinja/failure.h"
@@ -16,7 +16,8 @@ namespace {
 // An error is one line, whatever a template raises.
 [[noreturn]] void rethrow(const Failure& failure, std::string_view name, int line) {
   std::string message = fmt::format("{}:{}: {}", name, line, failure.what());
-  std::ranges::replace_if(message, [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  std::ranges::replace_if(
+      message, [](char c) { return c == '\n' || c == '\r'; }, ' ');
   throw Error(failure.code(), message);
 }
 
@@ -31,7 +32,8 @@ Template Template::parse(std::string_view source, std::string name) {
   int line = 1;
   try {
     if (source.size() > kMostBytes) {
-      fail(ErrorCode::kTooLarge, fmt::format("a template has at most {} bytes, this one has {}", kMostBytes, source.size()));
+      fail(ErrorCode::kTooLarge,
+           fmt::format("a template has at most {} bytes, this one has {}", kMostBytes, source.size()));
     }
     if (!is_valid_utf8(source)) {
       line += static_cast<int>(std::ranges::count(source.substr(0, find_invalid_utf8(source)), '\n'));
@@ -62,7 +64,8 @@ std::string Template::render(const Value& variables, const RenderOptions& option
 }
 
 bool Template::mentions(std::string_view variable) const noexcept {
-  return std::ranges::any_of(parsed_->symbols, [&](const Value& symbol) { return symbol.text() == variable; });
+  return std::ranges::any_of(parsed_->symbols,
+                             [&](const Value& symbol) { return symbol.text() == variable; });
 }
 
 }  // namespace mach::jinja

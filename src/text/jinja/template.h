@@ -11,6 +11,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "mach/error.h"
 
 #include "text/jinja/budget.h"
 #include "text/jinja/clock.h"

@@ -30,7 +30,11 @@ class TextBuilder {
     if (piece.empty()) return;
     budget_.check_text(count);  // so that the product below cannot overflow
     grow(count * piece.size());
-    for (size_t i = 0; i < count; ++i) text_ += piece;
+    if (piece.size() == 1) {
+      text_.append(count, piece.front());
+    } else {
+      for (size_t i = 0; i < count; ++i) text_ += piece;
+    }
   }
 
   Budget& budget() const noexcept { return budget_; }

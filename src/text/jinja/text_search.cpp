@@ -33,7 +33,8 @@ void split_at_spaces(Runtime& rt, ListBuilder& parts, std::string_view text, uin
 }
 
 // Parts come last first.
-void split_at_spaces_from_right(Runtime& rt, ListBuilder& parts, std::string_view text, uint64_t most, bool safe) {
+void split_at_spaces_from_right(Runtime& rt, ListBuilder& parts, std::string_view text, uint64_t most,
+                                bool safe) {
   while (true) {
     text = strip(text, {}, false, true);
     if (text.empty()) return;
@@ -82,7 +83,8 @@ std::string ascii_digits(std::string_view text) {
 }
 
 bool equals_ignoring_case(std::string_view text, std::string_view lower) {
-  return std::ranges::equal(text, lower, [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });
+  return std::ranges::equal(text, lower,
+                            [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });
 }
 
 }  // namespace
@@ -91,7 +93,8 @@ size_t find_text(std::string_view text, std::string_view needle, size_t from) no
   if (from > text.size()) return std::string_view::npos;
   if (needle.empty()) return from;
   const void* found = memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
-  return found == nullptr ? std::string_view::npos : static_cast<size_t>(static_cast<const char*>(found) - text.data());
+  return found == nullptr ? std::string_view::npos
+                          : static_cast<size_t>(static_cast<const char*>(found) - text.data());
 }
 
 // Knuth, Morris and Pratt from the end: the naive search is quadratic for texts like "aaaa".
@@ -190,7 +193,8 @@ std::optional<Value> parse_integer(Budget& budget, std::string_view text, int64_
   const auto clean = without_underscores(digits);
   if (!clean || clean->empty() || clean->front() == '-') return std::nullopt;
   uint64_t magnitude = 0;
-  const auto [end, error] = std::from_chars(clean->data(), clean->data() + clean->size(), magnitude, static_cast<int>(base));
+  const auto [end, error] =
+      std::from_chars(clean->data(), clean->data() + clean->size(), magnitude, static_cast<int>(base));
   if (end != clean->data() + clean->size()) return std::nullopt;
   constexpr auto kMost = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
   if (error == std::errc() && magnitude <= kMost + (negative ? 1 : 0)) {
@@ -214,7 +218,8 @@ std::optional<double> parse_float(std::string_view text) {
   } else if (equals_ignoring_case(rest, "nan")) {
     value = std::numeric_limits<double>::quiet_NaN();
   } else {
-    if (rest.find_first_not_of("0123456789.eE+-") != std::string_view::npos || rest.front() == '+' || rest.front() == '-') {
+    if (rest.find_first_not_of("0123456789.eE+-") != std::string_view::npos || rest.front() == '+' ||
+        rest.front() == '-') {
       return std::nullopt;
     }
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), value);
@@ -222,7 +227,8 @@ std::optional<double> parse_float(std::string_view text) {
     if (error == std::errc::result_out_of_range) {
       // from_chars leaves the value alone: too small a number is 0, too large a one infinite.
       const size_t e = rest.find_first_of("eE");
-      const bool tiny = e != std::string_view::npos ? rest.substr(e + 1).starts_with('-') : rest.starts_with("0.") || rest.starts_with('.');
+      const bool tiny = e != std::string_view::npos ? rest.substr(e + 1).starts_with('-')
+                                                    : rest.starts_with("0.") || rest.starts_with('.');
       value = tiny ? 0.0 : std::numeric_limits<double>::infinity();
     } else if (error != std::errc()) {
       return std::nullopt;

@@ -1,9 +1,9 @@
 #include "text/jinja/unicode.h"
 
-#include <utf8proc.h>
-
 #include <algorithm>
 #include <span>
+
+#include <utf8proc.h>
 
 #include "base/utf8.h"
 #include "text/jinja/unicode_tables.h"
@@ -11,7 +11,9 @@
 namespace mach::jinja {
 namespace {
 
-utf8proc_category_t category(char32_t c) noexcept { return utf8proc_category(static_cast<utf8proc_int32_t>(c)); }
+utf8proc_category_t category(char32_t c) noexcept {
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c));
+}
 
 bool in_ranges(std::span<const CodePointRange> ranges, char32_t c) noexcept {
   const auto it = std::ranges::lower_bound(ranges, c, {}, &CodePointRange::last);
@@ -130,8 +132,8 @@ std::u32string to_utf32(std::string_view text) {
 
 bool is_space(char32_t c) noexcept {
   if (c < 0x80) return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20);
-  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-         c == 0x202F || c == 0x205F || c == 0x3000;
+  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
+         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 bool is_alpha(char32_t c) noexcept {
@@ -154,8 +156,10 @@ bool is_printable(char32_t c) noexcept {
     case UTF8PROC_CATEGORY_CO:
     case UTF8PROC_CATEGORY_ZS:
     case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP: return false;
-    default: return true;
+    case UTF8PROC_CATEGORY_ZP:
+      return false;
+    default:
+      return true;
   }
 }
 
@@ -310,7 +314,8 @@ std::optional<std::string_view> next_line(std::string_view text, size_t& at, boo
   while (at < text.size()) {
     const size_t end = at;
     const char32_t c = next_code_point(text, at);
-    const bool line_end = (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
+    const bool line_end =
+        (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
     if (!line_end) continue;
     if (c == '\r' && at < text.size() && text[at] == '\n') ++at;
     return text.substr(start, (keep_ends ? at : end) - start);

@@ -39,8 +39,8 @@ int decimal_value(char32_t c) noexcept;
 
 std::string to_upper(std::string_view text);
 std::string to_lower(std::string_view text);
-std::string to_title(std::string_view text);       // str.title(): every word
-std::string to_capitalized(std::string_view text); // first character title case, the rest lower
+std::string to_title(std::string_view text);        // str.title(): every word
+std::string to_capitalized(std::string_view text);  // first character title case, the rest lower
 std::string swap_case(std::string_view text);
 std::string fold_case(std::string_view text);
 

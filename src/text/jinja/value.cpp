@@ -1,10 +1,10 @@
 #include "text/jinja/value.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <optional>
+
+#include <fmt/format.h>
 
 #include "text/jinja/failure.h"
 #include "text/jinja/object.h"
@@ -31,15 +31,22 @@ uint32_t deepest(const DictNode::Items& items) noexcept {
 int key_rank(const Value& v) noexcept {
   switch (v.kind()) {
     case Kind::kMissing:
-    case Kind::kNone: return 0;
+    case Kind::kNone:
+      return 0;
     case Kind::kBool:
     case Kind::kInt:
-    case Kind::kFloat: return 1;
-    case Kind::kBigInt: return 2;
-    case Kind::kString: return 3;
-    case Kind::kTuple: return 4;
-    case Kind::kUndefined: return 5;
-    default: return 6;
+    case Kind::kFloat:
+      return 1;
+    case Kind::kBigInt:
+      return 2;
+    case Kind::kString:
+      return 3;
+    case Kind::kTuple:
+      return 4;
+    case Kind::kUndefined:
+      return 5;
+    default:
+      return 6;
   }
 }
 
@@ -55,7 +62,8 @@ int compare_floats(double a, double b) noexcept {
 
 int compare_numbers(const Value& a, const Value& b) noexcept {
   if (a.is(Kind::kFloat)) {
-    return b.is(Kind::kFloat) ? compare_floats(a.as_float(), b.as_float()) : -compare_int_float(b.as_int(), a.as_float());
+    return b.is(Kind::kFloat) ? compare_floats(a.as_float(), b.as_float())
+                              : -compare_int_float(b.as_int(), a.as_float());
   }
   return b.is(Kind::kFloat) ? compare_int_float(a.as_int(), b.as_float()) : three_way(a.as_int(), b.as_int());
 }
@@ -69,16 +77,27 @@ Node::Node(Budget* budget, size_t bytes, uint32_t depth) : depth_(depth), budget
   if (budget_ != nullptr) budget_->allocate(charged_);
 }
 
-std::string_view Value::text() const noexcept { return static_cast<const StringNode*>(payload_.node)->text(); }
+std::string_view Value::text() const noexcept {
+  return static_cast<const StringNode*>(payload_.node)->text();
+}
 const StringNode& Value::string() const noexcept { return *static_cast<const StringNode*>(payload_.node); }
-const std::vector<Value>& Value::items() const noexcept { return static_cast<const ListNode*>(payload_.node)->items(); }
+const std::vector<Value>& Value::items() const noexcept {
+  return static_cast<const ListNode*>(payload_.node)->items();
+}
 const DictNode& Value::dict() const noexcept { return *static_cast<const DictNode*>(payload_.node); }
-const UndefinedNode& Value::undefined() const noexcept { return *static_cast<const UndefinedNode*>(payload_.node); }
+const UndefinedNode& Value::undefined() const noexcept {
+  return *static_cast<const UndefinedNode*>(payload_.node);
+}
 // Objects may carry state (a cycler's position); the node pointer is const for all others.
-Object& Value::object() const noexcept { return const_cast<Object&>(*static_cast<const Object*>(payload_.node)); }
+Object& Value::object() const noexcept {
+  return const_cast<Object&>(*static_cast<const Object*>(payload_.node));
+}
 
 StringNode::StringNode(Budget* budget, std::string text, bool safe)
-    : Node(budget, sizeof *this + text.capacity(), 1), text_(std::move(text)), length_(count_code_points(text_)), safe_(safe) {}
+    : Node(budget, sizeof *this + text.capacity(), 1),
+      text_(std::move(text)),
+      length_(count_code_points(text_)),
+      safe_(safe) {}
 
 ListNode::ListNode(Budget* budget, std::vector<Value> items, bool group)
     : Node(budget, sizeof *this + items.capacity() * sizeof(Value), 1 + deepest(items)),
@@ -86,13 +105,14 @@ ListNode::ListNode(Budget* budget, std::vector<Value> items, bool group)
       group_(group) {}
 
 DictNode::DictNode(Budget* budget, Items items)
-    : Node(budget, sizeof *this + items.capacity() * (sizeof(Items::value_type) + sizeof(uint32_t)), 1 + deepest(items)),
+    : Node(budget, sizeof *this + items.capacity() * (sizeof(Items::value_type) + sizeof(uint32_t)),
+           1 + deepest(items)),
       items_(std::move(items)) {
   if (items_.size() <= kLinearSearch) {
     for (size_t i = 1; i < items_.size();) {
-      const auto twin = std::find_if(items_.begin(), items_.begin() + static_cast<ptrdiff_t>(i), [&](const auto& entry) {
-        return compare_keys(entry.first, items_[i].first) == 0;
-      });
+      const auto twin =
+          std::find_if(items_.begin(), items_.begin() + static_cast<ptrdiff_t>(i),
+                       [&](const auto& entry) { return compare_keys(entry.first, items_[i].first) == 0; });
       if (twin == items_.begin() + static_cast<ptrdiff_t>(i)) {
         ++i;
         continue;
@@ -105,9 +125,8 @@ DictNode::DictNode(Budget* budget, Items items)
   const auto sort_order = [&] {
     order_.resize(items_.size());
     for (uint32_t i = 0; i < order_.size(); ++i) order_[i] = i;
-    std::ranges::stable_sort(order_, [&](uint32_t a, uint32_t b) {
-      return compare_keys(items_[a].first, items_[b].first) < 0;
-    });
+    std::ranges::stable_sort(
+        order_, [&](uint32_t a, uint32_t b) { return compare_keys(items_[a].first, items_[b].first) < 0; });
   };
   sort_order();
   std::vector<bool> twin(items_.size());
@@ -138,7 +157,8 @@ const Value* DictNode::find(const Value& key) const noexcept {
     }
     return nullptr;
   }
-  const auto it = std::ranges::lower_bound(order_, 0, {}, [&](uint32_t i) { return compare_keys(items_[i].first, key); });
+  const auto it =
+      std::ranges::lower_bound(order_, 0, {}, [&](uint32_t i) { return compare_keys(items_[i].first, key); });
   if (it == order_.end() || compare_keys(items_[*it].first, key) != 0) return nullptr;
   return &items_[*it].second;
 }
@@ -204,10 +224,13 @@ int compare_keys(const Value& a, const Value& b) noexcept {
   if (const int order = three_way(rank, key_rank(b)); order != 0) return order;
   switch (rank) {
     case 0:
-    case 5: return 0;
-    case 1: return compare_numbers(a, b);
+    case 5:
+      return 0;
+    case 1:
+      return compare_numbers(a, b);
     case 2:
-    case 3: return a.identity() == b.identity() ? 0 : a.text().compare(b.text());
+    case 3:
+      return a.identity() == b.identity() ? 0 : a.text().compare(b.text());
     case 4: {
       if (a.identity() == b.identity()) return 0;
       const auto& x = a.items();
@@ -217,7 +240,8 @@ int compare_keys(const Value& a, const Value& b) noexcept {
       }
       return three_way(x.size(), y.size());
     }
-    default: return three_way(a.identity(), b.identity());
+    default:
+      return three_way(a.identity(), b.identity());
   }
 }
 
@@ -233,17 +257,27 @@ bool is_hashable(const Value& value) noexcept {
 std::string type_name(const Value& value) {
   switch (value.kind()) {
     case Kind::kMissing:
-    case Kind::kNone: return "NoneType";
-    case Kind::kBool: return "bool";
+    case Kind::kNone:
+      return "NoneType";
+    case Kind::kBool:
+      return "bool";
     case Kind::kInt:
-    case Kind::kBigInt: return "int";
-    case Kind::kFloat: return "float";
-    case Kind::kUndefined: return "Undefined";
-    case Kind::kString: return value.string().safe() ? "Markup" : "str";
-    case Kind::kList: return "list";
-    case Kind::kTuple: return "tuple";
-    case Kind::kDict: return "dict";
-    case Kind::kObject: return std::string(value.object().type_name());
+    case Kind::kBigInt:
+      return "int";
+    case Kind::kFloat:
+      return "float";
+    case Kind::kUndefined:
+      return "Undefined";
+    case Kind::kString:
+      return value.string().safe() ? "Markup" : "str";
+    case Kind::kList:
+      return "list";
+    case Kind::kTuple:
+      return "tuple";
+    case Kind::kDict:
+      return "dict";
+    case Kind::kObject:
+      return std::string(value.object().type_name());
   }
   return {};
 }

@@ -119,7 +119,9 @@ class Value {
   bool is_string() const noexcept { return kind_ == Kind::kString; }
   bool is_dict() const noexcept { return kind_ == Kind::kDict; }
   bool is_sequence() const noexcept { return kind_ == Kind::kList || kind_ == Kind::kTuple; }
-  bool is_integral() const noexcept { return kind_ == Kind::kInt || kind_ == Kind::kBool; }  // an int to arithmetic
+  bool is_integral() const noexcept {
+    return kind_ == Kind::kInt || kind_ == Kind::kBool;
+  }  // an int to arithmetic
   bool is_number() const noexcept { return is_integral() || kind_ == Kind::kFloat; }
   uint32_t depth() const noexcept { return is_node() ? payload_.node->depth() : 0; }
 
@@ -190,9 +192,12 @@ class DictNode : public Node {
 // Remembers what was looked for, so that the error it may cause later can say so.
 class UndefinedNode : public Node {
  public:
-  UndefinedNode(Budget* budget, std::string hint) : Node(budget, sizeof *this + hint.size(), 1), hint_(std::move(hint)) {}
+  UndefinedNode(Budget* budget, std::string hint)
+      : Node(budget, sizeof *this + hint.size(), 1), hint_(std::move(hint)) {}
   UndefinedNode(Budget* budget, std::string owner, Value name)
-      : Node(budget, sizeof *this + owner.size(), 1 + name.depth()), owner_(std::move(owner)), name_(std::move(name)) {}
+      : Node(budget, sizeof *this + owner.size(), 1 + name.depth()),
+        owner_(std::move(owner)),
+        name_(std::move(name)) {}
   std::string message() const;
 
  private:
