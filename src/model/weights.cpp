@@ -9,6 +9,7 @@
 #include "experts/resident_experts.h"
 #include "quant/codec.h"
 #include "quant/decode.h"
+#include "quant/validate.h"
 
 namespace mach {
 namespace {
@@ -25,6 +26,13 @@ float load_float(CodecId type, const std::byte* p) noexcept {
 }
 
 uint64_t float_bytes(CodecId type) noexcept { return type == CodecId::kF32 ? 4 : 2; }
+
+void check_bound_scales(const WeightMatrix& matrix, const std::string& tensor) {
+  const auto bad = mach::check_scales(matrix);
+  if (!bad) return;
+  throw Error(ErrorCode::kCorruptFile, tensor + ": scale or bias " + std::to_string(bad->index) + " of row " +
+                                           std::to_string(bad->row) + " is not a usable number");
+}
 
 // Bytes from the first to behind the last element, of `count` elements `stride` apart.
 uint64_t extent(uint64_t count, uint64_t stride, uint64_t element) noexcept {
@@ -149,7 +157,9 @@ Linear WeightStore::linear(std::string_view name) {
 std::vector<Linear> WeightStore::row_groups(std::string_view name, uint32_t groups) {
   const WeightMatrix whole = matrix(name);
   const uint32_t rows = whole.rows / groups;
-  const bool views = rows % whole.format.block_rows == 0;
+  // block_rows 0: one row of scales serves all.
+  const uint32_t block_rows = whole.format.block_rows;
+  const bool views = block_rows == 0 || rows % block_rows == 0;
   std::vector<Linear> parts(groups);
   for (uint32_t g = 0; g < groups; ++g) {
     WeightMatrix& part = parts[g].weight;
@@ -157,9 +167,9 @@ std::vector<Linear> WeightStore::row_groups(std::string_view name, uint32_t grou
       part = whole;
       part.rows = rows;
       part.codes.data = whole.codes.row(uint64_t{g} * rows);
-      const uint64_t scale_row = uint64_t{g} * rows / whole.format.block_rows;
-      if (whole.scales.data != nullptr) part.scales.data = whole.scales.row(scale_row);
-      if (whole.biases.data != nullptr) part.biases.data = whole.biases.row(scale_row);
+      const uint64_t first_scales = scale_row(whole.format, uint64_t{g} * rows);
+      if (whole.scales.data != nullptr) part.scales.data = whole.scales.row(first_scales);
+      if (whole.biases.data != nullptr) part.biases.data = whole.biases.row(first_scales);
     } else {
       AlignedBuffer& buffer = owned_.emplace_back(uint64_t{rows} * whole.cols * sizeof(float));
       for (uint32_t r = 0; r < rows; ++r)
@@ -193,6 +203,20 @@ std::unique_ptr<ExpertProvider> WeightStore::resident_experts(uint32_t layer_cou
     }
   }
   return std::make_unique<ResidentExperts>(std::move(layers));
+}
+
+void WeightStore::check_scales() {
+  const auto check = [&](const WeightRef& ref) {
+    if (ref.scales) check_bound_scales(bind(ref), plan_.tensors[ref.codes.tensor].name);
+  };
+  for (const auto& named : plan_.matrices) check(named.second);
+  for (const ExpertLayerPlan& layer : plan_.experts) {
+    for (const ExpertRef& expert : layer.experts) {
+      check(expert.gate);
+      check(expert.up);
+      check(expert.down);
+    }
+  }
 }
 
 void WeightStore::will_need() const noexcept {

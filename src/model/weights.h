@@ -57,6 +57,10 @@ class WeightStore {
   // All routed experts as a provider over the mapped weights. The store must outlive it.
   std::unique_ptr<ExpertProvider> resident_experts(uint32_t layer_count);
 
+  // Reads every scale and bias of quantised matrices, routed experts included, for files that nobody vouches for.
+  // Throws Error{kCorruptFile} naming the tensor if one is not a finite number. At about the speed of the disk.
+  void check_scales();
+
   // Hints the kernel to read every shard now.
   void will_need() const noexcept;
 

@@ -23,23 +23,26 @@ using ::testing::HasSubstr;
 
 constexpr WeightFormat kBf16{.codec = CodecId::kBF16, .bits = 16};
 
-// model.safetensors with "m" bf16 [4, 6] = 0..23, "ids" i64 [2, 2] and "v" f32 [4].
+// model.safetensors with "m" bf16 [4, 6] = 0..23, "ids" i64 [2, 2], "v" f32 [4] and "nan" u8 [1] = 0xff.
 class WeightStoreTest : public ::testing::Test {
  protected:
   WeightStoreTest() {
     std::array<uint16_t, 24> m{};
     for (size_t i = 0; i < m.size(); ++i) m[i] = f32_to_bf16(static_cast<float>(i));
     const std::array<int64_t, 4> ids = {0, 3, 2, 1};
+    const std::array<uint8_t, 1> nan = {0xff};
     const std::array<float, 4> v = {0.5F, 1.5F, 2.5F, 3.5F};
     const TensorData tensors[] = {{{"ids", DType::kI64, {2, 2}}, std::as_bytes(std::span(ids))},
                                   {{"v", DType::kF32, {4}}, std::as_bytes(std::span(v))},
-                                  {{"m", DType::kBF16, {4, 6}}, std::as_bytes(std::span(m))}};
+                                  {{"m", DType::kBF16, {4, 6}}, std::as_bytes(std::span(m))},
+                                  {{"nan", DType::kU8, {1}}, std::as_bytes(std::span(nan))}};
     write_safetensors(dir_.path() / "model.safetensors", tensors);
     auto files = CheckpointFiles::open(dir_.path());
     for (const char* name : {"ids", "v", "m"}) {
       const CatalogEntry& entry = files.catalog().at(name);
       plan_.tensors.push_back({name, entry.shard, entry.offset, entry.size});
     }
+    ff_offset_ = files.catalog().at("nan").offset;
   }
 
   WeightStore store() { return {CheckpointFiles::open(dir_.path()), plan_}; }
@@ -63,6 +66,7 @@ class WeightStoreTest : public ::testing::Test {
 
   testing::TempDir dir_;
   TensorPlan plan_;
+  uint64_t ff_offset_ = 0;  // of the byte 0xff
 };
 
 TEST_F(WeightStoreTest, MatricesAreViewsWithTheirStride) {
@@ -105,6 +109,45 @@ TEST_F(WeightStoreTest, IdsAreHeldAgainstTheirLimit) {
   const IdTable table = weights.ids("ids", 4);
   EXPECT_THAT(table.row(1), ElementsAre(2, 1));
   expect_corrupt([&] { weights.ids("ids", 3); }, "ids: id 3 at 1 is not below 3");
+}
+
+TEST_F(WeightStoreTest, RowGroupsOfAMatrixWithOneScaleAreViews) {
+  // Block rows 0: the fp32 number at the start of v serves all rows. The codes are any bytes of m.
+  plan_.matrices["whole"] = {.format = {.codec = CodecId::kFp8Block,
+                                        .scale = ScaleType::kF32,
+                                        .bits = 8,
+                                        .group = 0,
+                                        .block_rows = 0},
+                             .rows = 4,
+                             .cols = 12,
+                             .codes = {.tensor = 2, .offset = 0, .row_stride = 12},
+                             .scales = PlaneRef{.tensor = 1, .offset = 0, .row_stride = 0}};
+  auto weights = store();
+  const WeightMatrix whole = weights.matrix("whole");
+  const auto groups = weights.row_groups("whole", 2);
+  ASSERT_EQ(groups.size(), 2U);
+  EXPECT_EQ(row(groups[1].weight, 0), row(whole, 2));
+  EXPECT_EQ(groups[1].weight.codes.data, whole.codes.row(2));
+}
+
+TEST_F(WeightStoreTest, ScalesThatAreNoNumbersAreNamed) {
+  // The byte 0xff among E8M0 scales is NaN; "ids" holds 0 and small numbers, so its bytes are good ones.
+  WeightRef ref{.format = {.codec = CodecId::kMxFp4, .scale = ScaleType::kE8M0, .bits = 4, .group = 32},
+                .rows = 1,
+                .cols = 64,
+                .codes = {.tensor = 2, .offset = 0, .row_stride = 32},
+                .scales = PlaneRef{.tensor = 0, .offset = 0, .row_stride = 2}};
+  plan_.matrices["good"] = ref;
+  store().check_scales();
+  ref.format = {.codec = CodecId::kMxFp8, .scale = ScaleType::kE8M0, .bits = 8, .group = 32};
+  ref.cols = 32;
+  ref.scales = PlaneRef{.tensor = 3, .offset = 0, .row_stride = 1};
+  plan_.tensors.push_back(plan_.tensors[0]);
+  plan_.tensors[3].name = "bad";
+  plan_.tensors[3].offset = ff_offset_;
+  plan_.tensors[3].size = 1;
+  plan_.matrices["bad"] = ref;
+  expect_corrupt([&] { store().check_scales(); }, "m: scale or bias 0 of row 0");
 }
 
 TEST_F(WeightStoreTest, ViewsBeyondTheirTensorAreRefused) {
