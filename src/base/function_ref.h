@@ -8,17 +8,19 @@
 
 namespace mach {
 
+template <class F, class Ref, class R, class... Args>
+concept BorrowedBy = !std::is_same_v<std::remove_cvref_t<F>, Ref> &&
+                     std::is_object_v<std::remove_reference_t<F>> && std::is_invocable_r_v<R, F&, Args...>;
+
 template <class Signature>
 class FunctionRef;
 
 template <class R, class... Args>
 class FunctionRef<R(Args...)> {
  public:
-  template <class F>
-  requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef> &&
-           std::is_object_v<std::remove_reference_t<F>> && std::is_invocable_r_v<R, F&, Args...>)
-      FunctionRef(F&& callable)
-  noexcept  // NOLINT(bugprone-forwarding-reference-overload): constrained above
+  template <BorrowedBy<FunctionRef, R, Args...> F>
+  // NOLINTNEXTLINE(bugprone-forwarding-reference-overload): the concept leaves copies alone
+  FunctionRef(F&& callable) noexcept
       : object_(const_cast<void*>(static_cast<const void*>(std::addressof(callable)))),
         call_([](void* object, Args... args) -> R {
           return (*static_cast<std::remove_reference_t<F>*>(object))(std::forward<Args>(args)...);

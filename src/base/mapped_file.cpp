@@ -45,15 +45,20 @@ MappedFile MappedFile::open(const std::filesystem::path& path) {
 void MappedFile::advise(Access access, std::span<const std::byte> part) const noexcept {
   if (part.empty()) return;
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  auto begin = reinterpret_cast<uintptr_t>(part.data());
-  auto end = begin + part.size();
+  const auto address = [](const std::byte* p) { return reinterpret_cast<uintptr_t>(p); };
+  const std::byte* begin = part.data();
+  const std::byte* end = begin + part.size();
   if (access == Access::kDontNeed) {
-    begin = (begin + page - 1) & ~(page - 1);
-    if (part.data() + part.size() != bytes_.data() + bytes_.size()) end &= ~(page - 1);
+    const size_t to_page = (page - address(begin) % page) % page;
+    if (to_page >= part.size()) return;
+    begin += to_page;
+    if (end != bytes_.data() + bytes_.size()) end -= address(end) % page;
   } else {
-    begin &= ~(page - 1);
+    begin -= address(begin) % page;  // the mapping begins at a page, so this stays inside it
   }
-  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, advice_of(access));
+  if (begin < end) {
+    ::madvise(const_cast<std::byte*>(begin), static_cast<size_t>(end - begin), advice_of(access));
+  }
 }
 
 void MappedFile::unmap() noexcept {
