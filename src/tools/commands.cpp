@@ -6,12 +6,14 @@ namespace mach::tools {
 int run_completion(int argc, char** argv);
 int run_generate(int argc, char** argv);
 int run_logits(int argc, char** argv);
+int run_render(int argc, char** argv);
 int run_tokenize(int argc, char** argv);
 
 std::span<const Command> commands() noexcept {
   static constexpr Command kCommands[] = {
       {"generate", "Generate text from a prompt", run_generate},
       {"logits", "Write the logits of every position of a token sequence", run_logits},
+      {"render", "Print the prompt that a chat template makes of a conversation", run_render},
       {"tokenize", "Print the token ids of a text", run_tokenize},
       {"completion", "Print a shell completion script", run_completion},
   };
