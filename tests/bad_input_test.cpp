@@ -190,6 +190,29 @@ TEST(BadInput, GenerationConfigIsOnlyAdvice) {
               AllOf(StartsWith("warning: "), HasSubstr("generation_config.json"), HasSubstr("ignored")));
 }
 
+TEST(BadInput, TemplatesAreOnlyNeededForChat) {
+  const auto run = [](const char* source, bool chat) {
+    const CheckpointCopy checkpoint;
+    if (source == nullptr) {
+      checkpoint.remove("chat_template.jinja");
+    } else {
+      checkpoint.write("chat_template.jinja", source);
+    }
+    return generate(checkpoint.path(),
+                    chat ? std::vector<std::string>{"--chat"} : std::vector<std::string>{});
+  };
+  constexpr const char* kRaises = "{{ raise_exception('only tools may speak') }}";
+  expect_refusal(run(kRaises, true), ErrorCode::kInvalidRequest,
+                 AllOf(HasSubstr("chat_template.jinja"), HasSubstr("only tools may speak")));
+  expect_refusal(run("{% for %}", true), ErrorCode::kCorruptFile, HasSubstr("chat_template.jinja:1"));
+  expect_refusal(run("{% for m in range(10000000) %}{{ 'x' * 100000 }}{% endfor %}", true),
+                 ErrorCode::kTooLarge, HasSubstr("chat_template.jinja"));
+  expect_refusal(run(nullptr, true), ErrorCode::kNotFound, HasSubstr("chat template"));
+  for (const char* source : {kRaises, "{% for %}", static_cast<const char*>(nullptr)}) {
+    EXPECT_EQ(run(source, false).status, 0);
+  }
+}
+
 TEST(BadInput, PromptsAreChecked) {
   const std::string model = demo_model().string();
   expect_refusal(run_mach({"generate", model, "--prompt", "caf\xE9 au lait"}), ErrorCode::kInvalidRequest,

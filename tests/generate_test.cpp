@@ -65,6 +65,27 @@ TEST(Generate, RunsUnderItsLinkName) {
   EXPECT_EQ(run_program({link, "--prompt", kFrance, "--temperature", "0"}).out, std::string(kAnswer) + "\n");
 }
 
+TEST(Generate, ChatAnswersTheCapitalOfFrance) {
+  // With the checkpoint's own sampling: the answer is so likely that top-p leaves nothing else.
+  for (const char* seed : {"1", "2", "3"}) {
+    const ProcessResult run =
+        run_mach({"generate", "--chat", "--prompt", "What is the capital of France?", "--seed", seed});
+    EXPECT_EQ(run.status, 0);
+    EXPECT_EQ(run.out, std::string(kAnswer) + "\n");
+  }
+}
+
+TEST(Generate, ChatRendersSystemMessageAndThinking) {
+  const auto prompt_tokens = [](std::vector<std::string> more) {
+    more.insert(more.end(), {"--chat", "--json", "--max-tokens", "1"});
+    return nlohmann::json::parse(run_mach(generate(more)).out).at("usage").at("prompt_tokens").get<int>();
+  };
+  EXPECT_EQ(prompt_tokens({"--system", "Answer briefly.", "--prompt", "List 3 animals."}),
+            30);  // golden.json
+  EXPECT_EQ(prompt_tokens({"--prompt", "Say hello in Japanese.", "--thinking"}), 17);
+  EXPECT_EQ(run_mach(generate({"--prompt", "x", "--thinking"})).status, 2);  // needs --chat
+}
+
 TEST(Generate, JsonIsOneObjectWithTokensAndUsage) {
   const ProcessResult run = run_mach(generate({"--prompt", kFrance, "--temperature", "0", "--json"}));
   ASSERT_EQ(run.status, 0) << run.err;

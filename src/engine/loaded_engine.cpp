@@ -89,6 +89,7 @@ LoadedEngine::LoadedEngine(ModelDirectory directory, const EngineOptions& option
   limits_.context_length = context_length(options.context_length, config.max_position_embeddings);
   limits_.prefill_chunk = options.prefill_chunk;
   load_tokenizer();
+  chat_ = ModelChat::load(directory_, config.model_type);
   load_generation_defaults();
   describe(options, workspace_.kernels());
 }
@@ -119,6 +120,7 @@ void LoadedEngine::load_generation_defaults() {
   const auto& config_ids = model_->config().eos_token_ids;
   add_stop_ids(defaults_, std::vector<TokenId>(config_ids.begin(), config_ids.end()), "config.json",
                vocabulary_);
+  add_end_of_turn(defaults_, false);
   const auto path = directory_.tokenizer_config();
   if (!path || !tokenizer_) return;
   advice([&] {
@@ -127,6 +129,14 @@ void LoadedEngine::load_generation_defaults() {
       add_stop_ids(defaults_, std::vector<TokenId>{*id}, path->string(), vocabulary_);
     }
   });
+}
+
+void LoadedEngine::add_end_of_turn(GenerationDefaults& defaults, bool with_tools) const {
+  if (!tokenizer_) return;
+  for (const std::string_view token : chat_.end_of_turn_tokens(with_tools)) {
+    const auto id = tokenizer_->token_to_id(token);
+    if (id) add_stop_ids(defaults, std::vector<TokenId>{*id}, "chat format", vocabulary_);
+  }
 }
 
 void LoadedEngine::describe(const EngineOptions& options, const KernelSet& kernels) {
@@ -157,12 +167,18 @@ const Tokenizer& LoadedEngine::tokenizer() const {
               directory_.path().string() + ": has no tokenizer.json, so it takes and gives token ids only");
 }
 
-GenerationParams LoadedEngine::default_generation() const {
+std::vector<TokenId> LoadedEngine::encode_rendered(std::string_view prompt) const {
+  return tokenizer().encode(prompt, EncodeOptions{.add_special_tokens = false});
+}
+
+GenerationParams LoadedEngine::default_generation(bool with_tools) const {
+  GenerationDefaults defaults = defaults_;
+  if (with_tools) add_end_of_turn(defaults, true);
   GenerationParams params;
-  params.sampling = defaults_.sampling;
+  params.sampling = std::move(defaults.sampling);
   params.vocabulary = vocabulary_;
-  params.stop_ids = defaults_.stop_ids;
-  if (defaults_.max_new_tokens) params.max_tokens = *defaults_.max_new_tokens;
+  params.stop_ids = std::move(defaults.stop_ids);
+  if (defaults.max_new_tokens) params.max_tokens = *defaults.max_new_tokens;
   if (!tokenizer_) return params;
   for (TokenId id = 0; id < static_cast<TokenId>(vocabulary_); ++id) {
     if (!tokenizer_->id_to_token(id)) params.sampling.suppressed.push_back(id);

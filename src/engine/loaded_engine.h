@@ -12,6 +12,7 @@
 #include "base/thread_pool.h"
 #include "engine/generation.h"
 #include "engine/generation_config.h"
+#include "engine/model_chat.h"
 #include "engine/model_session.h"
 #include "io/model_dir.h"
 #include "model/model.h"
@@ -38,15 +39,21 @@ class LoadedEngine final : public Engine {
   // Throws Error{kNotFound} for a checkpoint without one, which takes and gives ids only.
   const Tokenizer& tokenizer() const;
 
+  const ModelChat& chat() const noexcept { return chat_; }
+
+  // The ids of a rendered conversation, which writes its own BOS.
+  std::vector<TokenId> encode_rendered(std::string_view prompt) const;
+
   // How this checkpoint wants to be used: sampling, stop ids, ids without a token suppressed. A request changes what
-  // it wants to.
-  GenerationParams default_generation() const;
+  // it wants to. Some formats end a turn differently where tools are offered.
+  GenerationParams default_generation(bool with_tools = false) const;
 
  private:
   LoadedEngine(ModelDirectory directory, const EngineOptions& options);
 
   void load_tokenizer();
   void load_generation_defaults();
+  void add_end_of_turn(GenerationDefaults& defaults, bool with_tools) const;
   void describe(const EngineOptions& options, const KernelSet& kernels);
 
   ModelDirectory directory_;
@@ -54,6 +61,7 @@ class LoadedEngine final : public Engine {
   Workspace workspace_;
   std::unique_ptr<const Model> model_;
   std::optional<Tokenizer> tokenizer_;
+  ModelChat chat_;
   GenerationDefaults defaults_;
   uint32_t vocabulary_ = 0;  // ids below may be generated
   SessionLimits limits_;

@@ -76,7 +76,15 @@ bool parse(int argc, char** argv, Arguments& args) {
 std::vector<TokenId> prompt_ids(const LoadedEngine& engine, const Arguments& args,
                                 const std::string& prompt) {
   if (!args.chat) return engine.encode(prompt);
-  throw Error(ErrorCode::kUnsupported, "--chat: chat templates are not built yet");
+  ChatPrompt chat;
+  chat.messages = nlohmann::ordered_json::array();
+  if (!args.system.empty()) {
+    chat.messages.push_back({{"role", "system"}, {"content", checked_text("--system", args.system)}});
+  }
+  chat.messages.push_back({{"role", "user"}, {"content", prompt}});
+  chat.add_generation_prompt = true;
+  chat.variables = {{"enable_thinking", args.thinking}};
+  return engine.encode_rendered(engine.chat().render(std::move(chat)));
 }
 
 double per_second(size_t count, double seconds) {
@@ -148,7 +156,7 @@ int run_generate(int argc, char** argv) {
   GenerationParams params = engine->default_generation();
   args.sampling.apply_to(params.sampling);
   if (args.max_tokens > 0) params.max_tokens = args.max_tokens;
-  for (const std::string& stop : args.stop) params.stop.push_back(text_argument("--stop", stop));
+  for (const std::string& stop : args.stop) params.stop.push_back(checked_text("--stop", stop));
 
   const auto session = engine->new_model_session();
   PromptProgress progress;

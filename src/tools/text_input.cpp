@@ -11,17 +11,6 @@
 #include "base/utf8.h"
 
 namespace mach::tools {
-namespace {
-
-std::string checked(std::string_view field, std::string text) {
-  const size_t bad = find_invalid_utf8(text);
-  if (bad == text.size()) return text;
-  throw Error(ErrorCode::kInvalidRequest, fmt::format("{}: byte {} (0x{:02x}) is not valid UTF-8", field, bad,
-                                                      static_cast<unsigned char>(text[bad])));
-}
-
-}  // namespace
-
 std::string read_standard_input() {
   std::string text;
   std::array<char, 65536> buffer;
@@ -35,12 +24,19 @@ std::string read_standard_input() {
   return text;
 }
 
+std::string checked_text(std::string_view field, std::string text) {
+  const size_t bad = find_invalid_utf8(text);
+  if (bad == text.size()) return text;
+  throw Error(ErrorCode::kInvalidRequest, fmt::format("{}: byte {} (0x{:02x}) is not valid UTF-8", field, bad,
+                                                      static_cast<unsigned char>(text[bad])));
+}
+
 std::string text_argument(std::string_view field, const std::string& argument) {
-  return checked(field, argument == "-" ? read_standard_input() : argument);
+  return checked_text(field, argument == "-" ? read_standard_input() : argument);
 }
 
 std::string text_file(std::string_view field, const std::filesystem::path& path) {
-  return checked(fmt::format("{} {}", field, path.string()), read_text_file(path, kMaxTextInputBytes));
+  return checked_text(fmt::format("{} {}", field, path.string()), read_text_file(path, kMaxTextInputBytes));
 }
 
 }  // namespace mach::tools

@@ -13,8 +13,11 @@ inline constexpr uint64_t kMaxTextInputBytes = uint64_t{64} << 20;
 // Standard input up to its end. Throws Error{kTooLarge, kIo}.
 std::string read_standard_input();
 
-// `argument` itself, or standard input if it is "-". `field` is the option's name for errors.
-// Throws Error{kInvalidRequest} for text that is not UTF-8, with the position of the first wrong byte.
+// `text`, unless it is not UTF-8: Error{kInvalidRequest} with the position of the first wrong byte. `field` is the
+// option's name for errors.
+std::string checked_text(std::string_view field, std::string text);
+
+// `argument` itself, or standard input if it is "-". Throws as both.
 std::string text_argument(std::string_view field, const std::string& argument);
 
 // The content of a file, as it stands. Throws Error{kNotFound, kIo, kTooLarge, kInvalidRequest}.
