@@ -3,10 +3,14 @@
 namespace mach::tools {
 
 // Each in the source file of its name.
+int run_archs(int argc, char** argv);
 int run_completion(int argc, char** argv);
 int run_generate(int argc, char** argv);
 int run_logits(int argc, char** argv);
+int run_models(int argc, char** argv);
+int run_pull(int argc, char** argv);
 int run_render(int argc, char** argv);
+int run_rm(int argc, char** argv);  // pull.cpp
 int run_tokenize(int argc, char** argv);
 
 std::span<const Command> commands() noexcept {
@@ -15,6 +19,10 @@ std::span<const Command> commands() noexcept {
       {"logits", "Write the logits of every position of a token sequence", run_logits},
       {"render", "Print the prompt that a chat template makes of a conversation", run_render},
       {"tokenize", "Print the token ids of a text", run_tokenize},
+      {"archs", "List the model architectures that can be loaded", run_archs},
+      {"models", "List local checkpoints and the remote catalogue", run_models},
+      {"pull", "Download a checkpoint into the local cache", run_pull},
+      {"rm", "Remove a checkpoint from the local cache", run_rm},
       {"completion", "Print a shell completion script", run_completion},
   };
   return kCommands;
