@@ -10,7 +10,7 @@ namespace mach::avx2 {
 namespace {
 
 // Masks of the first n lanes, n in [0, 8]: 8 integers from kMask + 8 - n on.
-alignas(32) constexpr int32_t kMask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+alignas(32) inline constexpr int32_t kMask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 
 inline __m256i first_lanes(uint32_t n) noexcept {
   return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMask + 8 - n));
