@@ -23,6 +23,7 @@ using testing::TempDir;
 std::string shard(const std::vector<std::string>& names, char mark) {
   const std::byte byte = static_cast<std::byte>(mark);
   std::vector<TensorData> tensors;
+  tensors.reserve(names.size());
   for (const std::string& name : names) tensors.push_back({{name, DType::kU8, {1}}, std::span(&byte, 1)});
   const std::vector<std::byte> file = serialize_safetensors(tensors);
   return {reinterpret_cast<const char*>(file.data()), file.size()};

@@ -29,7 +29,7 @@ class TempDir {
 
   // Writes path()/name, making folders as needed, and returns it.
   std::filesystem::path write(const std::filesystem::path& name, std::string_view content) const {
-    const std::filesystem::path file = path_ / name;
+    std::filesystem::path file = path_ / name;
     std::filesystem::create_directories(file.parent_path());
     std::ofstream(file, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
     return file;
