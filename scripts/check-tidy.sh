@@ -1,14 +1,10 @@
 #!/usr/bin/env bash
 # clang-tidy at zero on the sources that changed: scripts/check-tidy.sh [BASE | --all]
-# Without BASE: what the last day of history (counted from the newest commit) changed.
+# Without BASE: what the last five commits changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-base=${1:-}
-if [ -z "$base" ]; then
-  day_before=$(($(git log -1 --format=%ct) - 86400))
-  base=$(git rev-list -1 --before="$day_before" HEAD)
-fi
-if [ -z "$base" ] || [ "$base" = "--all" ]; then
+base=${1:-$(git rev-parse -q --verify HEAD~5 || echo --all)}
+if [ "$base" = "--all" ]; then
   files=$(git ls-files '*.cpp')
 else
   files=$(git diff --name-only --diff-filter=d "$base" -- '*.cpp')

@@ -27,7 +27,7 @@ void expect_refusal(const ProcessResult& run, ErrorCode code, const Matcher<cons
   EXPECT_EQ(run.status, error_row(code).exit_code) << run.err;
   EXPECT_EQ(run.out, "");
   EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
-  EXPECT_THAT(run.err, AllOf(StartsWith("mach "), HasSubstr(": error: "), message));
+  EXPECT_THAT(run.err, AllOf(StartsWith("mach"), HasSubstr(": error: "), message));
 }
 
 ProcessResult generate(const std::string& model, std::vector<std::string> more = {}) {

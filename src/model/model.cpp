@@ -22,10 +22,8 @@ struct FamilyGraph {
 
 // One row per family that can be run.
 constexpr FamilyGraph kGraphs[] = {
-    {Family::kQwen3Moe, make_qwen3_moe},
-    {Family::kQwen3_5Moe, make_qwen3_5_moe},
-    {Family::kGptOss, make_gpt_oss},
-    {Family::kGemma4, make_gemma4},
+    {Family::kQwen3Moe, make_qwen3_moe},     {Family::kQwen3_5Moe, make_qwen3_5_moe},
+    {Family::kGptOss, make_gpt_oss},         {Family::kGemma4, make_gemma4},
     {Family::kDeepSeekV4, make_deepseek_v4},
 };
 

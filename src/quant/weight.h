@@ -25,9 +25,9 @@ enum class ScaleType : uint8_t { kNone, kF32, kF16, kBF16, kE8M0, kE4M3 };
 struct WeightFormat {
   CodecId codec = CodecId::kF32;
   ScaleType scale = ScaleType::kNone;
-  uint8_t bits = 32;         // of one code
-  uint16_t group = 0;        // inputs (columns) that share a scale; 0 where the codec has none
-  uint16_t block_rows = 1;   // outputs (rows) that share a scale; above 1 only for kFp8Block
+  uint8_t bits = 32;        // of one code
+  uint16_t group = 0;       // inputs (columns) that share a scale; 0 where the codec has none
+  uint16_t block_rows = 1;  // outputs (rows) that share a scale; above 1 only for kFp8Block
   bool operator==(const WeightFormat&) const = default;
 };
 

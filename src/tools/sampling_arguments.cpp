@@ -30,7 +30,8 @@ void SamplingArguments::apply_to(SamplingParams& params) const {
   if (repetition_penalty_) params.repetition_penalty = *repetition_penalty_;
   if (presence_penalty_) params.presence_penalty = *presence_penalty_;
   if (frequency_penalty_) params.frequency_penalty = *frequency_penalty_;
-  params.seed = seed_ ? *seed_ : std::random_device()();  // 32 bits: survives JSON readers that know only doubles
+  params.seed =
+      seed_ ? *seed_ : std::random_device()();  // 32 bits: survives JSON readers that know only doubles
 }
 
 }  // namespace mach::tools

@@ -176,7 +176,7 @@ Value CyclerObject::attribute(Runtime& rt, std::string_view name) const {
   if (name == "next") {
     return bind("next", [](Runtime&, const Value& self, const Arguments& arguments) {
       const Parameters none("next", arguments, {});
-      return static_cast<CyclerObject&>(self.object()).next();
+      return static_cast<CyclerObject&>(self.object()).take_next();
     });
   }
   if (name == "reset") {
@@ -191,7 +191,7 @@ Value CyclerObject::attribute(Runtime& rt, std::string_view name) const {
   return Value::missing();
 }
 
-Value CyclerObject::next() {
+Value CyclerObject::take_next() {
   Value item = items_.items()[at_];
   at_ = (at_ + 1) % items_.items().size();
   return item;

@@ -97,7 +97,7 @@ class CyclerObject final : public Object {
   std::string_view type_name() const override { return "Cycler"; }
   std::string described_type() const override { return "jinja2.utils.Cycler object"; }
   Value attribute(Runtime& rt, std::string_view name) const override;
-  Value next();
+  Value take_next();
   void reset() noexcept { at_ = 0; }
 
  private:
