@@ -76,6 +76,26 @@ TEST(OutputParser, AbandonsACallThatIsCutOff) {
                    "content 0  <tool_call>{\"name\": \"f\", \"arguments\": {\"a\": 1"}));
 }
 
+TEST(OutputParser, SaysWhyItEnded) {
+  struct Row {
+    std::string_view text;
+    Ending ending;
+    FinishHint hint;
+  };
+  const std::string_view call = "<tool_call>{\"name\": \"f\"}</tool_call>";
+  const std::string_view stopped_call = "<tool_call>{\"name\": \"f\"}</tool_call><|im_end|>";
+  for (const Row& row :
+       {Row{"Hi", Ending::kStopped, FinishHint::kStop}, Row{"Hi", Ending::kCutOff, FinishHint::kLength},
+        Row{"Hi<|im_end|>", Ending::kCutOff, FinishHint::kStop},
+        Row{call, Ending::kStopped, FinishHint::kToolCalls}, Row{call, Ending::kCutOff, FinishHint::kLength},
+        Row{stopped_call, Ending::kCutOff, FinishHint::kToolCalls},
+        Row{"<tool_call>{", Ending::kStopped, FinishHint::kStop}}) {
+    const ParsedMessage message =
+        testing::parse_pieces(*find_chat_format("qwen_json"), {}, {{-1, row.text}}, row.ending);
+    EXPECT_EQ(finish_reason(message.finish), finish_reason(row.hint)) << row.text;
+  }
+}
+
 TEST(WholeCalls, PassesOnlyFinishedCallsOn) {
   const std::vector<std::string_view> pieces = {
       "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\"", "]</tool_call>",

@@ -56,16 +56,16 @@ Value indent(Runtime& rt, const Value& subject, Args arguments) {
 
 Value truncate(Runtime& rt, const Value& subject, Args arguments) {
   const Parameters p("truncate", arguments, {"length", "killwords", "end", "leeway"});
-  const std::string_view text = require_text(subject, "truncate").text();
   const std::string_view end = p.text(2, "...");
   const int64_t length = p.integer(0, 255);
   const int64_t leeway = p.integer(3, 5);
   const auto end_length = static_cast<int64_t>(count_code_points(end));
   if (length < end_length) fail(fmt::format("expected length >= {}, got {}", end_length, length));
   if (leeway < 0) fail(fmt::format("expected leeway >= 0, got {}", leeway));
-  rt.budget.step_bytes(2 * text.size());
-  const auto size = static_cast<int64_t>(subject.string().length());
+  const int64_t size = length_of(subject);
   if (size <= length || size - length <= leeway) return subject;
+  const std::string_view text = require_text(subject, "truncate").text();
+  rt.budget.step_bytes(2 * text.size());
   std::string_view kept = text.substr(0, byte_offset(text, static_cast<size_t>(length - end_length)));
   if (!p.boolean(1, false)) kept = kept.substr(0, kept.rfind(' '));
   TextBuilder out(rt.budget);

@@ -179,8 +179,9 @@ Value xml_attributes(Runtime& rt, const Value& subject, Args arguments) {
   TextBuilder out(rt.budget);
   for (const auto& [key, value] : subject.dict().items()) {
     if (value.is_none() || value.is_undefined()) continue;
-    const std::string name = str(rt.budget, key);
-    if (name.find_first_of(" \t\n\r\f\v/>=") != std::string::npos) {
+    if (!key.is_string()) fail(fmt::format("an attribute name is a string, not {}", type_name(key)));
+    const std::string_view name = key.text();
+    if (name.find_first_of(" \t\n\r\f\v/>=") != std::string_view::npos) {
       fail(fmt::format("Invalid character in attribute name: {}", repr(key)));
     }
     if (out.size() > 0 || p.boolean(0, true)) out.append(" ");

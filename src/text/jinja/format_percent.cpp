@@ -7,6 +7,7 @@
 #include "text/jinja/failure.h"
 #include "text/jinja/format.h"
 #include "text/jinja/markup.h"
+#include "text/jinja/object.h"
 #include "text/jinja/operators.h"
 #include "text/jinja/print.h"
 #include "text/jinja/unicode.h"
@@ -34,8 +35,10 @@ class Operands {
     fail(fmt::format("format: no key '{}'", name));
   }
   void check_used() const {
-    const bool unused = single_ ? at_ == 0 && !by_name_ && !right_.is_dict() && !right_.is(Kind::kList)
-                                : at_ < right_.items().size();
+    // Whatever could be a mapping may go unused, and to Python that is all that has items.
+    const bool mapping = right_.is_dict() || right_.is(Kind::kList) || right_.is_undefined() ||
+                         (right_.is(Kind::kObject) && right_.object().indexable());
+    const bool unused = single_ ? at_ == 0 && !by_name_ && !mapping : at_ < right_.items().size();
     if (unused) fail("not all arguments converted during string formatting");
   }
 

@@ -231,6 +231,7 @@ void append_formatted(TextBuilder& out, const Value& value, std::string_view tex
   if (spec.type != '\0' && spec.type != 's') {
     fail(fmt::format("Unknown format code '{}' for object of type 'str'", spec.type));
   }
+  if (spec.grouping != '\0') fail(fmt::format("Cannot specify '{}' with 's'.", spec.grouping));
   if (spec.padding.align == '=' && spec.padding.fill != "0") {
     fail("'=' alignment not allowed in string format specifier");
   }

@@ -82,6 +82,8 @@ const Method* find_method(const Value& value, std::string_view name) noexcept {
     case Kind::kInt:
     case Kind::kFloat:
       return find_number_method(name, value.is(Kind::kFloat));
+    case Kind::kObject:
+      return value.object().indexable() ? find_range_method(name) : nullptr;
     default:
       return nullptr;
   }

@@ -55,6 +55,19 @@ Value sequence_index(Runtime& rt, const Value& self, const Arguments& arguments)
   fail("the value is not in the list");
 }
 
+Value range_count(Runtime& rt, const Value& self, const Arguments& arguments) {
+  const Parameters p("count", arguments, {"value"}, 1);
+  return Value::integer(contains(rt, self, p[0]) ? 1 : 0);
+}
+
+Value range_index(Runtime& rt, const Value& self, const Arguments& arguments) {
+  const Parameters p("index", arguments, {"value"}, 1);
+  for (size_t i = 0; i < self.object().size(); ++i) {
+    if (equal(rt.budget, self.object().at(rt, i), p[0])) return Value::integer(static_cast<int64_t>(i));
+  }
+  fail("the value is not in the range");
+}
+
 Value bit_length(Runtime&, const Value& self, const Arguments& arguments) {
   const Parameters none("bit_length", arguments, {});
   return Value::integer(std::bit_width(magnitude_of(self.as_int())));
@@ -102,6 +115,7 @@ constexpr std::array kListMethods = std::to_array<Method>({
 });
 constexpr std::array kTupleMethods =
     std::to_array<Method>({{"count", sequence_count}, {"index", sequence_index}});
+constexpr std::array kRangeMethods = std::to_array<Method>({{"count", range_count}, {"index", range_index}});
 constexpr std::array kIntMethods =
     std::to_array<Method>({{"bit_count", bit_count}, {"bit_length", bit_length}, {"conjugate", conjugate}});
 constexpr std::array kFloatMethods =
@@ -117,6 +131,7 @@ const Method* find_row(std::span<const Method> rows, std::string_view name) noex
 const Method* find_dict_method(std::string_view name) noexcept { return find_row(kDictMethods, name); }
 const Method* find_list_method(std::string_view name) noexcept { return find_row(kListMethods, name); }
 const Method* find_tuple_method(std::string_view name) noexcept { return find_row(kTupleMethods, name); }
+const Method* find_range_method(std::string_view name) noexcept { return find_row(kRangeMethods, name); }
 const Method* find_number_method(std::string_view name, bool is_float) noexcept {
   return is_float ? find_row(kFloatMethods, name) : find_row(kIntMethods, name);
 }

@@ -54,15 +54,19 @@ bool RangeObject::contains(int64_t value) const noexcept {
                    : (0 - away) % (0 - static_cast<uint64_t>(step_)) == 0;
 }
 
-Value RangeObject::slice(Runtime& rt, int64_t first, int64_t stride, size_t count) const {
-  // The items lie inside this range, so only the end behind them can leave the integers.
-  if (count == 0) return make_object(new RangeObject(rt.budget, start_, start_, step_));
-  const int64_t step = count > 1 ? step_ * stride : step_;
-  const int64_t start = start_ + first * step_;
-  const int64_t last = start + static_cast<int64_t>(count - 1) * step;
-  int64_t stop = 0;
-  if (__builtin_add_overflow(last, step, &stop)) stop = step > 0 ? INT64_MAX : INT64_MIN;
-  return make_object(new RangeObject(rt.budget, start, stop, step));
+Value RangeObject::slice(Runtime& rt, int64_t first, int64_t last, int64_t stride, size_t count) const {
+  // The items lie inside this range, so only its end, or a stride beyond it, can leave the integers.
+  const auto place = [&](int64_t index) {
+    int64_t value = 0;
+    const bool over =
+        __builtin_mul_overflow(index, step_, &value) || __builtin_add_overflow(start_, value, &value);
+    return over ? ((index < 0) == (step_ < 0) ? INT64_MAX : INT64_MIN) : value;
+  };
+  int64_t step = 0;
+  if (__builtin_mul_overflow(step_, stride, &step))
+    step = (step_ < 0) == (stride < 0) ? INT64_MAX : INT64_MIN;
+  const int64_t start = place(first);
+  return make_object(new RangeObject(rt.budget, start, count == 0 ? start : place(last), step));
 }
 
 DictView::DictView(Budget& budget, Value dict, Part part)

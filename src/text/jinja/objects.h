@@ -24,7 +24,8 @@ class RangeObject final : public Object {
   bool indexable() const override { return true; }
   bool equals(const Object& other) const override;
   bool contains(int64_t value) const noexcept;
-  Value slice(Runtime& rt, int64_t first, int64_t stride, size_t count) const;
+  // The items at first, first + stride, ... before `last`; there are `count` of them.
+  Value slice(Runtime& rt, int64_t first, int64_t last, int64_t stride, size_t count) const;
 
  private:
   int64_t start_, stop_, step_;
@@ -40,6 +41,8 @@ class DictView final : public Object {
   Iteration iteration() const override { return Iteration::kSized; }
   size_t size() const override { return dict_.dict().items().size(); }
   Value at(Runtime& rt, size_t index) const override;
+  const Value& dict() const noexcept { return dict_; }
+  bool shows_keys() const noexcept { return part_ == Part::kKeys; }
 
  private:
   Value dict_;

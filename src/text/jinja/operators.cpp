@@ -222,7 +222,7 @@ Bound slice_bound(const Value& v) {
 }
 
 struct SliceRange {
-  int64_t start, step;
+  int64_t start, stop, step;
   size_t count;
 };
 
@@ -240,9 +240,9 @@ SliceRange slice_indices(int64_t length, Bound start, Bound stop, Bound step_in)
   const int64_t first = clamp(start, step < 0 ? upper : lower);
   const int64_t last = clamp(stop, step < 0 ? lower : upper);
   const int64_t span = step < 0 ? first - last : last - first;
-  if (span <= 0) return {first, step, 0};
+  if (span <= 0) return {first, last, step, 0};
   const auto stride = step < 0 ? uint64_t{0} - static_cast<uint64_t>(step) : static_cast<uint64_t>(step);
-  return {first, step, static_cast<size_t>((static_cast<uint64_t>(span) - 1) / stride + 1)};
+  return {first, last, step, static_cast<size_t>((static_cast<uint64_t>(span) - 1) / stride + 1)};
 }
 
 Value slice_text(Runtime& rt, const Value& value, const SliceRange& range) {
@@ -351,6 +351,9 @@ bool contains(Runtime& rt, const Value& container, const Value& item) {
       return container.dict().find(item) != nullptr;
     default:
       break;
+  }
+  if (const auto* view = object_as<DictView>(container); view != nullptr && view->shows_keys()) {
+    return contains(rt, view->dict(), item);
   }
   if (const auto* range = object_as<RangeObject>(container); range != nullptr && item.is_integral()) {
     return range->contains(item.as_int());
@@ -481,7 +484,7 @@ Value slice(Runtime& rt, const Value& value, const Value& start, const Value& st
     case Kind::kObject:
       if (const auto* range = object_as<RangeObject>(value)) {
         const auto part = range_for(range->size());
-        return range->slice(rt, part.start, part.step, part.count);
+        return range->slice(rt, part.start, part.stop, part.step, part.count);
       }
       break;
     default:
