@@ -121,7 +121,7 @@ TEST_P(ParserProperties, NoWordIsLostAndCutsDoNotMatter) {
   for (int round = 0; round < 2500 && !HasFailure(); ++round) {
     std::vector<std::string> words;
     std::string text = mix(mixture, random, words);
-    if (format.name == "harmony") text = "<|channel|>final<|message|>" + text;
+    if (format.name == "harmony") text.insert(0, "<|channel|>final<|message|>");
     SCOPED_TRACE(text);
     ParserOptions options;
     if (random() % 2 == 0) options.tools = &testing::case_tools();

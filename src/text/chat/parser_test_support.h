@@ -129,7 +129,7 @@ inline std::vector<size_t> random_cuts(std::mt19937& random, size_t size, size_t
 // Whole, byte by byte, in two pieces cut anywhere (all cuts of short texts, else some), in random pieces.
 inline ParsedMessage parse_every_way(const ChatFormat& format, const ParserOptions& options,
                                      std::string_view text, Ending ending) {
-  const ParsedMessage whole = parse_pieces(format, options, {{-1, text}}, ending);
+  ParsedMessage whole = parse_pieces(format, options, {{-1, text}}, ending);
   const auto expect_same = [&](const std::vector<size_t>& cuts) {
     const ParsedMessage other = parse_pieces(format, options, split_at(text, cuts), ending);
     EXPECT_EQ(describe(other), describe(whole)) << "cut differently: " << text;

@@ -295,6 +295,7 @@ TEST(QwenParser, ReturnsBrokenXmlCallsAsContent) {
       "<tool_call>\n<function=" + std::string(300, 'x') + ">\n</function>\n</tool_call>",
   };
   std::vector<ParserCase> cases;
+  cases.reserve(broken.size() + 2);
   for (const std::string& text : broken) cases.push_back({.name = text, .text = text, .content = text});
   const std::string cut = "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n";
   cases.push_back(
