@@ -2,7 +2,11 @@
 
 #include <set>
 
+#include <gmock/gmock.h>
+#include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
+
+#include "support/expect_error.h"
 
 namespace mach {
 namespace {
@@ -17,6 +21,17 @@ TEST(ErrorRows, EveryCodeHasARowWithDistinctNameAndExitCode) {
     EXPECT_TRUE(row.http_status >= 400 && row.http_status < 600) << row.name;
     EXPECT_TRUE(row.exit_code > 0 && row.exit_code < 256) << row.name;
   }
+}
+
+// The helper that most tests rest on must be able to fail.
+TEST(ExpectError, NoticesNoErrorAWrongCodeAndAWrongText) {
+  using ::testing::HasSubstr;
+  const auto fail = [] { throw Error(ErrorCode::kIo, "disk"); };
+  EXPECT_MACH_ERROR(fail(), ErrorCode::kIo, HasSubstr("disk"));
+  EXPECT_NONFATAL_FAILURE(EXPECT_MACH_ERROR(static_cast<void>(0), ErrorCode::kIo, HasSubstr("disk")),
+                          "no mach::Error");
+  EXPECT_NONFATAL_FAILURE(EXPECT_MACH_ERROR(fail(), ErrorCode::kNotFound, HasSubstr("disk")), "not_found");
+  EXPECT_NONFATAL_FAILURE(EXPECT_MACH_ERROR(fail(), ErrorCode::kIo, HasSubstr("tape")), "tape");
 }
 
 }  // namespace
