@@ -16,7 +16,10 @@
 namespace mach {
 
 struct EngineOptions {
-  bool exact = false;            // fp32 throughout, same result for any thread count and batch width
+  bool exact = false;  // fp32 throughout, same result for any thread count and batch width
+  // deepseek_v4: round activations to FP8 and FP4 where DeepSeek's own implementation does. Not part of the reference that
+  // mach is compared with. Other families have no such steps.
+  bool official_round_trips = false;
   uint32_t threads = 0;          // 0: one per available core
   std::string kernel_set;        // empty: the best this host runs; else a name from `mach doctor`
   uint32_t context_length = 0;   // 0: min(what the model allows, 8192)

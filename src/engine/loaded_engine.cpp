@@ -82,6 +82,7 @@ LoadedEngine::LoadedEngine(ModelDirectory directory, const EngineOptions& option
   }
   ModelOptions model_options;
   model_options.numerics = options.exact ? Numerics::kExact : Numerics::kFast;
+  model_options.official_round_trips = options.official_round_trips;
   workspace_.set_numerics(model_options.numerics);
   model_ = Model::open(directory_.path(), model_options);
 

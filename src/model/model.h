@@ -41,9 +41,9 @@ struct ModelOptions {
   KvElement kv_element = KvElement::kBF16;
   // How far back every cache must be able to truncate without a snapshot (drafts under verification).
   uint32_t rollback_tokens = 32;
-  // DeepSeek V4: the rounding of latent rows and compressed entries to FP8 and of the indexer's vectors to FP4, which the
-  // official implementation makes (the weights were trained with it) and Hugging Face's does not. Off for parity with the
-  // latter. Its third step, FP8 inputs of the linear layers, is not made.
+  // DeepSeek V4: the rounding of latent rows, compressed entries and the inputs of FP8 and FP4 linear layers to FP8, and of
+  // the indexer's vectors to FP4, which the official implementation makes (the weights were trained with it) and Hugging
+  // Face's does not. Off for parity with the latter.
   bool official_round_trips = false;
 };
 

@@ -10,6 +10,8 @@ void EngineArguments::add_to(CLI::App& app) {
   app.add_flag(
       "--exact", options.exact,
       "Compute in fp32 throughout: the same result on every machine and for any number of threads (slower)");
+  app.add_flag("--official-round-trips", options.official_round_trips,
+               "deepseek_v4: round activations to FP8 and FP4 where DeepSeek's own implementation does");
   app.add_option("--threads", options.threads, "Compute threads (default: one per available core)");
   app.add_option("--context-length", options.context_length,
                  "Tokens a session may hold (default: what the model allows, at most 8192)");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/blocks/round_trip.h"
 #include "model/workspace.h"
 
 namespace mach {
@@ -111,6 +112,7 @@ class Wave {
     const KernelSet& kernels = workspace_.kernels();
     const auto activate_row = [&](const FloatRows& gate, const FloatRows& up, uint32_t row) {
       kernels.gated_activation(experts_.activation, gate.row(row), up.row(row), gate.dim, gate.row(row));
+      if (experts_.fp8_input_block > 0) fp8_round_trip(gate.row_span(row), experts_.fp8_input_block);
     };
     workspace_.for_rows(rows_ + shared_gate.count, 8 * size_t{gate_.dim}, [&](uint32_t row) {
       if (row < rows_) {

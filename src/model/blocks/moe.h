@@ -23,6 +23,9 @@ struct RoutedExperts {
   uint32_t expert_count = 0;  // of the layer; routing ids are below it
   uint32_t intermediate = 0;
   kernel::GateParameters activation;
+  // Above 0: the input of the down matrices, of the shared expert too, is rounded to FP8 in blocks of so many values
+  // (DeepSeek V4's official round trips).
+  uint32_t fp8_input_block = 0;
 };
 
 // A gated MLP with the same input and activation that rides in the same parallel regions: a shared expert. Its

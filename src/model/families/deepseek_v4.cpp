@@ -16,12 +16,38 @@
 namespace mach {
 namespace {
 
-constexpr uint32_t kLatentBlock = 64;  // of the official FP8 round trip of latent rows
+// Blocks of the official FP8 round trips.
+constexpr uint32_t kLatentBlock = 64;
+constexpr uint32_t kInputBlock = 128;
 
 void index_round_trip(std::span<float> values) {
   hadamard(values);
   fp4_round_trip(values);
 }
+
+bool is_fp8_or_fp4(const WeightFormat& format) noexcept {
+  return format.codec == CodecId::kFp8Block || format.codec == CodecId::kMxFp8 ||
+         format.codec == CodecId::kMxFp4;
+}
+
+// Rows as the input of FP8 and FP4 linears: as they are, or in a copy rounded to FP8. The copy lies in the arena's
+// current frame.
+class LinearInput {
+ public:
+  LinearInput(Workspace& workspace, const FloatRows& x, const Activations& plain, bool rounded)
+      : used_(&plain) {
+    if (!rounded) return;
+    const FloatRows copy = workspace.rows(x.count, x.dim);
+    std::copy_n(x.data, size_t{x.count} * x.dim, copy.data);
+    for (uint32_t row = 0; row < copy.count; ++row) fp8_round_trip(copy.row_span(row), kInputBlock);
+    used_ = &*rounded_.emplace(workspace.prepare(copy));
+  }
+  const Activations& operator*() const noexcept { return *used_; }
+
+ private:
+  std::optional<Workspace::PreparedRows> rounded_;
+  const Activations* used_;
+};
 
 }  // namespace
 
@@ -176,12 +202,14 @@ FloatRows DeepSeekV4::attention(Workspace& workspace, const Pass& pass, uint32_t
   const FloatRows q = workspace.rows(x.count, layer.q_b.rows());
   ChosenEntries chosen;
   {
-    const auto input = workspace.prepare(x);
+    const auto plain = workspace.prepare(x);
+    const LinearInput input(workspace, x, *plain, rounds_input(layer.q_a));
     const FloatRows low_rank = workspace.rows(x.count, layer.q_a.rows());
     workspace.multiply({layer.q_a.times(*input, low_rank)});
     rms_norm(workspace, layer.q_a_norm, low_rank, low_rank);
-    const auto prepared = workspace.prepare(low_rank);
-    workspace.multiply({layer.q_b.times(*prepared, q)});
+    const auto plain_low_rank = workspace.prepare(low_rank);
+    const LinearInput queries_input(workspace, low_rank, *plain_low_rank, rounds_input(layer.q_b));
+    workspace.multiply({layer.q_b.times(*queries_input, q)});
     store_latent(workspace, pass, i, rope, *input);
     if (layer.compressor) {
       EntryFilter filter;
@@ -190,11 +218,11 @@ FloatRows DeepSeekV4::attention(Workspace& workspace, const Pass& pass, uint32_t
           fp8_round_trip(entry.first(plain), kLatentBlock);
         };
       }
-      extend_entries(workspace, *layer.compressor, pass, i, &CompressedKv::entries, *input, filter);
+      extend_entries(workspace, *layer.compressor, pass, i, &CompressedKv::entries, *plain, filter);
     }
     if (layer.indexer) {
-      chosen =
-          choose_entries(workspace, pass, i, ropes[parts_.config.deepseek->index_rope], *input, *prepared);
+      chosen = choose_entries(workspace, pass, i, ropes[parts_.config.deepseek->index_rope], *plain,
+                              *queries_input);
     }
   }
   const RmsNorm weightless{{}, parts_.config.rms_norm_eps};
@@ -328,18 +356,24 @@ FloatRows DeepSeekV4::project_output(Workspace& workspace, uint32_t i, const Flo
     workspace.multiply(products);
   }
   const FloatRows out = workspace.rows(o.count, hc_.hidden);
-  const auto input = workspace.prepare(u);
+  const auto plain = workspace.prepare(u);
+  const LinearInput input(workspace, u, *plain, rounds_input(layer.o_b));
   workspace.multiply({layer.o_b.times(*input, out)});
   return out;
+}
+
+// Official's o_a takes its input unrounded, and the router, compressors and scorer have no low-bit weights.
+bool DeepSeekV4::rounds_input(const Linear& linear) const noexcept {
+  return parts_.options.official_round_trips && is_fp8_or_fp4(linear.weight.format);
 }
 
 FloatRows DeepSeekV4::feed_forward(Workspace& workspace, const Pass& pass, uint32_t i,
                                    const FloatRows& x) const {
   const MoeConfig& moe = parts_.config.moe;
   const Layer& layer = layers_[i];
-  const auto input = workspace.prepare(x);
+  const auto plain = workspace.prepare(x);
   const FloatRows logits = workspace.rows(x.count, moe.experts);
-  workspace.multiply({layer.router.times(*input, logits, Precision::kExact)});
+  workspace.multiply({layer.router.times(*plain, logits, Precision::kExact)});
   std::span<uint32_t> by_token;
   if (!layer.experts_of_token.ids.empty()) {
     by_token = workspace.arena().take<uint32_t>(size_t{x.count} * moe.top_k);
@@ -351,11 +385,15 @@ FloatRows DeepSeekV4::feed_forward(Workspace& workspace, const Pass& pass, uint3
   const Routing routing =
       sqrt_softplus_top_k(workspace, logits, moe.top_k, layer.router_bias, by_token, moe.routed_scale);
 
+  // Routed experts are FP4 or FP8 wherever the shared one is FP8.
+  const bool rounded = rounds_input(layer.shared_expert.down);
   const RoutedExperts experts{.provider = parts_.experts.get(),
                               .layer = i,
                               .expert_count = moe.experts,
                               .intermediate = moe.intermediate,
-                              .activation = gate_parameters(parts_.config.activation)};
+                              .activation = gate_parameters(parts_.config.activation),
+                              .fp8_input_block = rounded ? kInputBlock : 0};
+  const LinearInput input(workspace, x, *plain, rounded);
   const FloatRows out = workspace.rows(x.count, x.dim);
   const SharedExpert shared{.mlp = &layer.shared_expert, .out = workspace.rows(x.count, x.dim)};
   run_experts(workspace, experts, *input, routing, out, &shared);

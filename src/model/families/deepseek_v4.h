@@ -61,6 +61,7 @@ class DeepSeekV4 final : public Model {
                     const Activations& x) const;
   ChosenEntries choose_entries(Workspace& workspace, const Pass& pass, uint32_t i, const RopeTables& rope,
                                const Activations& x, const Activations& low_rank) const;
+  bool rounds_input(const Linear& linear) const noexcept;
   FloatRows project_output(Workspace& workspace, uint32_t i, const FloatRows& o) const;
   FloatRows feed_forward(Workspace& workspace, const Pass& pass, uint32_t i, const FloatRows& x) const;
 
