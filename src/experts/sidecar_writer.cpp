@@ -1,0 +1,134 @@
+#include "experts/sidecar_writer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+
+#include <xxhash.h>
+
+#include "mach/error.h"
+
+namespace mach {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxProgressBytes = uint64_t{64} << 20;
+
+[[noreturn]] void misuse(const std::string& what) {
+  throw Error(ErrorCode::kInternal, "sidecar writer: " + what);
+}
+
+}  // namespace
+
+uint64_t record_checksum(std::span<const std::byte> record) noexcept {
+  return XXH3_64bits(record.data(), record.size());
+}
+
+SidecarWriter::SidecarWriter(const fs::path& checkpoint, const std::string& model_type, bool resume)
+    : folder_(checkpoint / kSidecarFolder) {
+  layout_.model_type = model_type;
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) throw Error(ErrorCode::kIo, "cannot make folder " + folder_.string() + ": " + error.message());
+  // An older layout.json would vouch for files that are about to change.
+  fs::remove(folder_ / kSidecarLayoutFile, error);
+  if (error) {
+    throw Error(ErrorCode::kIo,
+                "cannot remove " + (folder_ / kSidecarLayoutFile).string() + ": " + error.message());
+  }
+  remove_stale_files();
+  if (resume) take_over();
+}
+
+// Unfinished files of writers that were killed: ".layer_03.bin.<pid>.<n>".
+void SidecarWriter::remove_stale_files() const {
+  std::error_code error;
+  for (fs::directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    const size_t at = name.find(".bin.");
+    if (!name.starts_with(".layer_") || at == std::string::npos) continue;
+    int pid = 0;
+    std::from_chars(name.data() + at + 5, name.data() + name.size(), pid);
+    const bool alive = pid > 0 && (::kill(pid, 0) == 0 || errno != ESRCH);
+    std::error_code ignored;
+    if (!alive) fs::remove(it->path(), ignored);
+  }
+}
+
+fs::path SidecarWriter::progress_path() const { return folder_ / ".layout.partial.json"; }
+
+// The note is only as good as the files: a layer counts if its file still has its size.
+void SidecarWriter::take_over() {
+  std::error_code ignored;
+  if (!fs::exists(progress_path(), ignored)) return;
+  SidecarLayout before;
+  try {
+    before =
+        parse_sidecar_layout(read_text_file(progress_path(), kMaxProgressBytes), progress_path().string());
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kIo) throw;
+    return;  // of another version, say: the layers are written again
+  }
+  if (before.model_type != layout_.model_type) return;
+  for (SidecarLayer& layer : before.layers) {
+    std::error_code error;
+    const uint64_t size = fs::file_size(folder_ / sidecar_layer_file(layer.layer), error);
+    if (!error && size == layer.file_size()) layout_.layers.push_back(std::move(layer));
+  }
+}
+
+bool SidecarWriter::has_layer(const ExpertLayerSpec& spec) const noexcept {
+  const SidecarLayer* layer = layout_.find(spec.layer);
+  return layer != nullptr && layer->experts == spec.experts && layer->record == spec.record;
+}
+
+void SidecarWriter::begin_layer(const ExpertLayerSpec& spec) {
+  if (file_) misuse("layer " + std::to_string(current_.layer) + " is not ended");
+  current_ = {.layer = spec.layer, .experts = spec.experts, .record = spec.record, .checksums = {}};
+  file_.emplace(folder_ / sidecar_layer_file(spec.layer));
+  if (staging_.size() < spec.record.size) staging_ = AlignedBuffer(spec.record.size, kDirectIoAlignment);
+}
+
+void SidecarWriter::append(std::span<const std::byte> record) {
+  if (!file_ || current_.checksums.size() >= current_.experts) misuse("no record is expected");
+  if (record.size() != current_.record.size) misuse("the record has the wrong size");
+  current_.checksums.push_back(record_checksum(record));
+  file_->write(record);
+}
+
+void SidecarWriter::append(const ExpertView& expert) {
+  if (!file_) misuse("no record is expected");
+  const auto record = staging_.bytes().first(current_.record.size);
+  fill_record(current_.record, expert, record);
+  append(std::span<const std::byte>(record));
+}
+
+void SidecarWriter::end_layer() {
+  if (!file_ || current_.checksums.size() != current_.experts) misuse("records are missing");
+  file_->commit();
+  file_.reset();
+  insert(std::move(current_));
+  write_file_atomically(progress_path(), sidecar_layout_text(layout_));
+}
+
+void SidecarWriter::insert(SidecarLayer layer) {
+  const auto place =
+      std::lower_bound(layout_.layers.begin(), layout_.layers.end(), layer.layer,
+                       [](const SidecarLayer& entry, uint32_t wanted) { return entry.layer < wanted; });
+  if (place != layout_.layers.end() && place->layer == layer.layer) {
+    *place = std::move(layer);
+  } else {
+    layout_.layers.insert(place, std::move(layer));
+  }
+}
+
+void SidecarWriter::finish() {
+  if (file_) misuse("layer " + std::to_string(current_.layer) + " is not ended");
+  write_file_atomically(folder_ / kSidecarLayoutFile, sidecar_layout_text(layout_));
+  std::error_code ignored;
+  fs::remove(progress_path(), ignored);
+}
+
+}  // namespace mach
