@@ -4,6 +4,7 @@
 
 #include "base/half.h"
 #include "quant/codec.h"
+#include "quant/packing.h"
 #include "quant/small_floats.h"
 
 namespace mach {
@@ -64,10 +65,18 @@ void decode_quantised(const WeightMatrix& weight, uint32_t row, std::span<float>
   }
 }
 
-}  // namespace
+void decode_from_panel(const WeightMatrix& weight, uint32_t row, std::span<float> out) noexcept {
+  const WeightFormat& format = weight.format;
+  uint8_t codes[kPanelBlockCols];
+  PanelScale scale{};
+  for (uint32_t i = 0; i < out.size(); ++i) {
+    if (i % kPanelBlockCols == 0) load_panel_codes(weight, row, i / kPanelBlockCols, codes);
+    if (i % format.group == 0) scale = load_panel_scale(weight, row, i / format.group);
+    out[i] = decode_code(format, codes[i % kPanelBlockCols], scale.scale, scale.bias);
+  }
+}
 
-void decode_row(const WeightMatrix& weight, uint32_t row, std::span<float> out) noexcept {
-  out = out.first(weight.cols);
+void decode_from_rows(const WeightMatrix& weight, uint32_t row, std::span<float> out) noexcept {
   const std::byte* codes = weight.codes.row(row);
   switch (weight.format.codec) {
     case CodecId::kF32:
@@ -81,6 +90,17 @@ void decode_row(const WeightMatrix& weight, uint32_t row, std::span<float> out) 
       break;
     default:
       decode_quantised(weight, row, out);
+  }
+}
+
+}  // namespace
+
+void decode_row(const WeightMatrix& weight, uint32_t row, std::span<float> out) noexcept {
+  out = out.first(weight.cols);
+  if (weight.order == WeightOrder::kPanels) {
+    decode_from_panel(weight, row, out);
+  } else {
+    decode_from_rows(weight, row, out);
   }
   if (weight.global_scale != 1.0F) {
     for (float& w : out) w *= weight.global_scale;

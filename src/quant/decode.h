@@ -15,7 +15,7 @@
 
 namespace mach {
 
-// out [cols] fp32. The format must have passed check_format; row < rows.
+// out [cols] fp32, from either order. The format must have passed check_format; row < rows.
 void decode_row(const WeightMatrix& weight, uint32_t row, std::span<float> out) noexcept;
 
 // One scale (or bias) as fp32. kNone gives 1.

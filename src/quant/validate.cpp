@@ -7,6 +7,8 @@
 
 #include "base/half.h"
 #include "quant/codec.h"
+#include "quant/packing.h"
+#include "quant/small_floats.h"
 
 namespace mach {
 namespace {
@@ -64,6 +66,11 @@ std::optional<BadNumber> scan(ScaleType type, const Plane& plane, uint64_t rows,
   return std::nullopt;
 }
 
+// Of a scale as load_scale gives it, which makes 480 of the NaN of E4M3 and infinity of that of E8M0.
+bool is_number(ScaleType type, float scale) noexcept {
+  return std::isfinite(scale) && (type != ScaleType::kE4M3 || std::fabs(scale) < 480.0F);
+}
+
 // The type whose rule for "no number" the codes follow.
 ScaleType code_type(CodecId codec) noexcept {
   switch (codec) {
@@ -96,6 +103,58 @@ bool all_codes_zero(const WeightMatrix& weight) noexcept {
   return true;
 }
 
+std::optional<BadNumber> check_row_scales(const WeightMatrix& weight) noexcept {
+  const WeightFormat& format = weight.format;
+  const uint64_t rows = scale_rows(format, weight.rows);
+  const uint64_t count = scales_per_row(format, weight.cols);
+  if (auto bad = scan(format.scale, weight.scales, rows, count, BadNumber::Plane::kScales)) return bad;
+  if (!codec_row(format.codec).biases) return std::nullopt;
+  return scan(format.scale, weight.biases, rows, count, BadNumber::Plane::kBiases);
+}
+
+// Of a matrix in panel order: rows and columns one by one, since such blocks are checked when they are converted, not often.
+bool panel_codes_zero(const WeightMatrix& weight) noexcept {
+  const uint8_t magnitude = weight.format.bits == 4 ? 0x07U : 0xffU;
+  uint8_t codes[kPanelBlockCols];
+  for (uint32_t r = 0; r < weight.rows; ++r) {
+    for (uint32_t block = 0; block * kPanelBlockCols < weight.cols; ++block) {
+      load_panel_codes(weight, r, block, codes);
+      if (std::any_of(std::begin(codes), std::end(codes), [&](uint8_t c) { return (c & magnitude) != 0; })) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+std::optional<BadNumber> check_panel_scales(const WeightMatrix& weight) noexcept {
+  for (uint32_t r = 0; r < weight.rows; ++r) {
+    for (uint32_t g = 0; g < scales_per_row(weight.format, weight.cols); ++g) {
+      const PanelScale scale = load_panel_scale(weight, r, g);
+      const uint64_t row = scale_row(weight.format, r);
+      if (!is_number(weight.format.scale, scale.scale)) return BadNumber{BadNumber::Plane::kScales, row, g};
+      if (!std::isfinite(scale.bias)) return BadNumber{BadNumber::Plane::kBiases, row, g};
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<BadNumber> check_panel_codes(const WeightMatrix& weight) noexcept {
+  if (code_type(weight.format.codec) != ScaleType::kE4M3) return std::nullopt;
+  uint8_t codes[kPanelBlockCols];
+  for (uint32_t r = 0; r < weight.rows; ++r) {
+    for (uint32_t block = 0; block * kPanelBlockCols < weight.cols; ++block) {
+      load_panel_codes(weight, r, block, codes);
+      const auto* bad = std::find_if(std::begin(codes), std::end(codes), e4m3_is_nan);
+      if (bad != std::end(codes)) {
+        const auto col = block * kPanelBlockCols + static_cast<uint32_t>(bad - codes);
+        return BadNumber{BadNumber::Plane::kCodes, r, col};
+      }
+    }
+  }
+  return std::nullopt;
+}
+
 std::string describe(const BadNumber& bad) {
   switch (bad.plane) {
     case BadNumber::Plane::kCodes:
@@ -113,20 +172,16 @@ std::string describe(const BadNumber& bad) {
 }  // namespace
 
 std::optional<BadNumber> check_scales(const WeightMatrix& weight) noexcept {
-  const WeightFormat& format = weight.format;
-  const uint64_t rows = scale_rows(format, weight.rows);
-  const uint64_t count = scales_per_row(format, weight.cols);
-  if (auto bad = scan(format.scale, weight.scales, rows, count, BadNumber::Plane::kScales)) return bad;
-  if (codec_row(format.codec).biases) {
-    if (auto bad = scan(format.scale, weight.biases, rows, count, BadNumber::Plane::kBiases)) return bad;
-  }
-  const bool usable =
-      std::isfinite(weight.global_scale) && (weight.global_scale != 0.0F || all_codes_zero(weight));
+  const bool panels = weight.order == WeightOrder::kPanels;
+  if (auto bad = panels ? check_panel_scales(weight) : check_row_scales(weight)) return bad;
+  const auto codes_zero = [&] { return panels ? panel_codes_zero(weight) : all_codes_zero(weight); };
+  const bool usable = std::isfinite(weight.global_scale) && (weight.global_scale != 0.0F || codes_zero());
   if (!usable) return BadNumber{BadNumber::Plane::kGlobalScale, 0, 0};
   return std::nullopt;
 }
 
 std::optional<BadNumber> check_codes(const WeightMatrix& weight) noexcept {
+  if (weight.order == WeightOrder::kPanels) return check_panel_codes(weight);
   return scan(code_type(weight.format.codec), weight.codes, weight.rows, weight.cols,
               BadNumber::Plane::kCodes);
 }

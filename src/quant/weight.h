@@ -31,6 +31,11 @@ struct WeightFormat {
   bool operator==(const WeightFormat&) const = default;
 };
 
+// How the codes and scales of a matrix are arranged. Rows order is that of checkpoints: row after row, planes apart. Panel
+// order is a permutation of the same bits for integer and bf16 dot products (quant/packing.h): 16 rows share a panel, one
+// contiguous stream of codes with their scales. Both decode to the same values.
+enum class WeightOrder : uint8_t { kRows, kPanels };
+
 // Rows of bytes at a fixed distance. A stride larger than a row lets a view pick every other row (gpt-oss interleaves
 // gate and up) without a copy. For kFp8Block scales the row is a block row.
 struct Plane {
@@ -39,14 +44,16 @@ struct Plane {
   const std::byte* row(uint64_t r) const noexcept { return data + r * row_stride; }
 };
 
-// y = W x with W [rows, cols], rows = outputs, cols = inputs (the contiguous direction).
+// y = W x with W [rows, cols], rows = outputs, cols = inputs (the contiguous direction). In panel order `codes` holds whole
+// panels, one per row of the plane, and the other planes are absent.
 struct WeightMatrix {
   WeightFormat format;
+  WeightOrder order = WeightOrder::kRows;
   uint32_t rows = 0;
   uint32_t cols = 0;
   Plane codes;
-  Plane scales;               // absent for kF32, kF16, kBF16
-  Plane biases;               // kAffine only, same type and shape as scales
+  Plane scales;               // absent for kF32, kF16, kBF16, and in panel order
+  Plane biases;               // kAffine in rows order only, same type and shape as scales
   float global_scale = 1.0F;  // multiplies every weight; kNvFp4 checkpoints with a per-tensor scale
 };
 
