@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what mach needs to build and test on Debian 12. Debian packages only; nothing is downloaded at build time.
 #   scripts/install-deps.sh          what the build and the tests need
-#   scripts/install-deps.sh --dev    also clang, formatter, tidy, fuzzing runtime and the AArch64 cross compiler
+#   scripts/install-deps.sh --dev    also clang, formatter, tidy, fuzzing runtime, the AArch64 cross compiler and Node.js
 set -euo pipefail
 
 build=(
@@ -11,6 +11,9 @@ build=(
   prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev
 )
 dev=(clang clang-format clang-tidy libclang-rt-14-dev g++-aarch64-linux-gnu qemu-user python3-numpy)
+
+# For tests/clients; a Node.js from elsewhere will do.
+command -v npm >/dev/null || dev+=(nodejs npm)
 
 packages=("${build[@]}")
 case "${1:-}" in

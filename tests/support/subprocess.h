@@ -31,6 +31,8 @@ class Subprocess {
   void send_signal(int number);
   // Reads until standard output contains `text`; false when it ended without.
   bool wait_for_output(std::string_view text, std::chrono::milliseconds limit = kLimit);
+  pid_t pid() const noexcept { return pid_; }
+  const std::string& output() const noexcept { return result_.out; }  // read so far
   // Feeds `input`, closes standard input, collects the rest. Once.
   ProcessResult finish(std::string_view input = "", std::chrono::milliseconds limit = kLimit);
 
