@@ -50,10 +50,11 @@ ApiError api_error(const Error& error) {
   result.code = row.name;
   result.message = error.what();
   if (result.status < 500) result.param = leading_field(result.message);
+  if (result.status == 429) result.retry_after = 1;
   if (const auto* refused = dynamic_cast<const RequestRefused*>(&error)) {
     result.code = refused->api_code();
     if (refused->http_status() != 0) result.status = refused->http_status();
-    result.retry_after = refused->retry_after();
+    if (refused->retry_after()) result.retry_after = refused->retry_after();
   }
   return result;
 }
