@@ -15,7 +15,9 @@ target_compile_options(mach_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -W
   -ffp-contract=off)
 target_link_libraries(mach_flags INTERFACE Threads::Threads)
 if(MACH_SANITIZE)
-  target_compile_options(mach_flags INTERFACE -fsanitize=${MACH_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  # -g1 is what a report needs: file and line.
+  target_compile_options(mach_flags INTERFACE -fsanitize=${MACH_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
+    -O1 -g1)
   target_link_options(mach_flags INTERFACE -fsanitize=${MACH_SANITIZE})
 endif()
 
@@ -37,7 +39,7 @@ function(mach_test_program name)
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gmock_main GTest::gtest)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   # Tests are mostly tables: optimising them costs minutes of building and saves milliseconds of running.
-  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+  target_compile_options(${name} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O1>)
   target_compile_definitions(${name} PRIVATE MACH_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 300 LABELS "${ARG_LABELS}")
 endfunction()
