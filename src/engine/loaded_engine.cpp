@@ -17,6 +17,7 @@
 #include "io/checkpoint_files.h"
 #include "io/json.h"
 #include "kernels/kernel_set.h"
+#include "model/state_io.h"
 
 namespace mach {
 namespace {
@@ -160,6 +161,32 @@ void LoadedEngine::describe(const EngineOptions& options, const KernelSet& kerne
 
 std::unique_ptr<ModelSession> LoadedEngine::new_model_session() {
   return std::make_unique<ModelSession>(*model_, workspace_, limits_);
+}
+
+std::unique_ptr<EngineLoop> LoadedEngine::start_loop(EngineLoopOptions options, Logger log) {
+  options.context_length = limits_.context_length;
+  options.prefill_chunk = limits_.prefill_chunk;
+  EngineLoop::Parts parts{*model_, workspace_, tokenizer(), nullptr};
+  const PrefixCacheOptions& cache = options.prefix_cache;
+  if (cache.enabled && !cache.disk_dir.empty()) parts.disk = open_disk_tier(cache, log);
+  return std::make_unique<EngineLoop>(std::move(parts), options, std::move(log));
+}
+
+// What a saved state means depends on the weights, on how they are computed with, and on the shapes and elements of the
+// caches, which an empty state spells out.
+std::unique_ptr<DiskTier> LoadedEngine::open_disk_tier(const PrefixCacheOptions& options,
+                                                       const Logger& log) const {
+  StateWriter empty;
+  model_->new_state()->save(empty);
+  const auto shapes = empty.finish();
+  std::string settings =
+      fmt::format("{} {} ", info_.numerics, info_.numerics == "exact" ? "" : info_.kernel_set);
+  settings.append(reinterpret_cast<const char*>(shapes.data()), shapes.size());
+  return std::make_unique<DiskTier>(DiskTier::Options{.folder = options.disk_dir,
+                                                      .budget = options.disk_budget,
+                                                      .identity = model_identity(directory_.path(), settings),
+                                                      .new_state = [this] { return model_->new_state(); }},
+                                    log);
 }
 
 const Tokenizer& LoadedEngine::tokenizer() const {

@@ -14,6 +14,7 @@
 #include "engine/generation_config.h"
 #include "engine/model_chat.h"
 #include "engine/model_session.h"
+#include "engine/serving/engine_loop.h"
 #include "io/model_dir.h"
 #include "model/model.h"
 #include "model/workspace.h"
@@ -33,6 +34,10 @@ class LoadedEngine final : public Engine {
 
   std::unique_ptr<ModelSession> new_model_session();
 
+  // A loop that serves this engine; it takes context length and prompt chunk from the engine's options. From then on no
+  // session of the engine may run. Throws what EngineLoop and tokenizer() throw.
+  std::unique_ptr<EngineLoop> start_loop(EngineLoopOptions options, Logger log = {});
+
   const ModelDirectory& directory() const noexcept { return directory_; }
   const Model& model() const noexcept { return *model_; }
 
@@ -51,6 +56,7 @@ class LoadedEngine final : public Engine {
  private:
   LoadedEngine(ModelDirectory directory, const EngineOptions& options);
 
+  std::unique_ptr<DiskTier> open_disk_tier(const PrefixCacheOptions& options, const Logger& log) const;
   void load_tokenizer();
   void load_generation_defaults();
   void add_end_of_turn(GenerationDefaults& defaults, bool with_tools) const;

@@ -13,6 +13,8 @@
 #include <memory>
 #include <span>
 
+#include "base/function_ref.h"
+
 namespace mach {
 
 class StateWriter;  // model/state_io.h
@@ -23,6 +25,13 @@ class LayerSnapshot {
  public:
   virtual ~LayerSnapshot() = default;
   virtual uint64_t bytes() const noexcept = 0;  // memory that this snapshot keeps alive alone
+
+  // LayerCache::truncatable_to() of a cache just restored from this.
+  virtual uint32_t truncatable_to() const noexcept = 0;
+
+  // Every piece of memory that it keeps alive, once each. Snapshots and caches that share one know it by the same
+  // address, so that who holds many snapshots can tell what they take together.
+  virtual void visit_memory(FunctionRef<void(const void* piece, uint64_t bytes)> visit) const = 0;
 };
 
 class LayerCache {
@@ -38,6 +47,9 @@ class LayerCache {
   // The smallest length that truncate() can go back to from here without a snapshot (length() when it cannot
   // at all).
   virtual uint32_t truncatable_to() const noexcept = 0;
+
+  // No matter what was appended, truncatable_to() is 0: one snapshot serves all its prefixes.
+  virtual bool keeps_every_position() const noexcept { return false; }
 
   // Forgets every token from position `length` on. Precondition: length is 0 (always possible) or
   // truncatable_to() <= length <= this->length().

@@ -14,6 +14,18 @@ uint64_t StateSnapshot::bytes() const noexcept {
   return sum;
 }
 
+uint32_t StateSnapshot::truncatable_to() const noexcept {
+  uint32_t bound = 0;
+  for (const auto& layer : layers) bound = std::max(bound, layer ? layer->truncatable_to() : 0);
+  return bound;
+}
+
+void StateSnapshot::visit_memory(FunctionRef<void(const void* piece, uint64_t bytes)> visit) const {
+  for (const auto& layer : layers) {
+    if (layer) layer->visit_memory(visit);
+  }
+}
+
 uint32_t SequenceState::length() const noexcept {
   for (const auto& layer : layers_) {
     if (layer) return layer->length();
@@ -39,6 +51,11 @@ uint32_t SequenceState::truncatable_to() const noexcept {
     if (layer) bound = std::max(bound, layer->truncatable_to());
   }
   return bound;
+}
+
+bool SequenceState::keeps_every_position() const noexcept {
+  return std::all_of(layers_.begin(), layers_.end(),
+                     [](const auto& layer) { return !layer || layer->keeps_every_position(); });
 }
 
 void SequenceState::truncate(uint32_t length) {

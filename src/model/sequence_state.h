@@ -17,6 +17,10 @@ class StateSnapshot {
   uint32_t length = 0;
   std::vector<std::unique_ptr<LayerSnapshot>> layers;
   uint64_t bytes() const noexcept;
+
+  // See LayerSnapshot.
+  uint32_t truncatable_to() const noexcept;
+  void visit_memory(FunctionRef<void(const void* piece, uint64_t bytes)> visit) const;
 };
 
 class SequenceState {
@@ -31,6 +35,7 @@ class SequenceState {
 
   // See LayerCache: the largest of the layers' bounds. Length 0 can always be reached.
   uint32_t truncatable_to() const noexcept;
+  bool keeps_every_position() const noexcept;
   void truncate(uint32_t length);
 
   StateSnapshot snapshot() const;

@@ -2,6 +2,8 @@
 
 #include <cstring>
 #include <limits>
+#include <new>
+#include <utility>
 
 #include <xxhash.h>
 
@@ -12,6 +14,7 @@ namespace {
 
 constexpr std::string_view kMagic = "MACHSTAT";
 constexpr size_t kChecksumBytes = sizeof(uint64_t);
+constexpr size_t kPieceBytes = size_t{1} << 20;
 
 uint64_t checksum(std::span<const std::byte> bytes) noexcept {
   return XXH3_64bits(bytes.data(), bytes.size());
@@ -35,10 +38,32 @@ std::span<const std::byte> checked_body(std::span<const std::byte> bytes, std::s
 
 }  // namespace
 
-StateWriter::StateWriter() {
+class StateWriter::Checksum {
+ public:
+  Checksum() : state_(XXH3_createState()) {
+    if (!state_) throw std::bad_alloc();
+    XXH3_64bits_reset(state_.get());
+  }
+  void add(std::span<const std::byte> bytes) noexcept {
+    XXH3_64bits_update(state_.get(), bytes.data(), bytes.size());
+  }
+  uint64_t value() const noexcept { return XXH3_64bits_digest(state_.get()); }
+
+ private:
+  struct Free {
+    void operator()(XXH3_state_t* state) const noexcept { XXH3_freeState(state); }
+  };
+  std::unique_ptr<XXH3_state_t, Free> state_;
+};
+
+StateWriter::StateWriter() : StateWriter(Sink()) {}
+
+StateWriter::StateWriter(Sink sink) : sink_(std::move(sink)), checksum_(std::make_unique<Checksum>()) {
   bytes(std::as_bytes(std::span(kMagic)));
   number(kStateVersion);
 }
+
+StateWriter::~StateWriter() = default;
 
 void StateWriter::number(uint64_t value) { bytes(std::as_bytes(std::span(&value, 1))); }
 
@@ -51,11 +76,24 @@ void StateWriter::bytes(std::span<const std::byte> value) {
   const size_t end = out_.size();
   out_.resize(end + value.size());
   if (!value.empty()) std::memcpy(out_.data() + end, value.data(), value.size());
+  if (sink_ && out_.size() >= kPieceBytes) hand_over();
+}
+
+void StateWriter::hand_over() {
+  checksum_->add(out_);
+  sink_(out_);
+  out_.clear();
 }
 
 std::vector<std::byte> StateWriter::finish() {
-  number(checksum(out_));
-  return std::move(out_);
+  if (!sink_) {
+    number(checksum(out_));
+    return std::move(out_);
+  }
+  hand_over();
+  number(checksum_->value());
+  sink_(out_);
+  return {};
 }
 
 StateReader::StateReader(std::span<const std::byte> bytes, std::string_view name)

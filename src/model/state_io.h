@@ -6,6 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,16 +21,26 @@ inline constexpr uint32_t kStateVersion = 1;
 
 class StateWriter {
  public:
-  StateWriter();
+  using Sink = std::function<void(std::span<const std::byte>)>;
+
+  StateWriter();                    // collects everything
+  explicit StateWriter(Sink sink);  // hands it over in pieces of about a megabyte
+  ~StateWriter();
 
   void number(uint64_t value);
   void text(std::string_view value);
   void bytes(std::span<const std::byte> value);
 
-  // Adds the checksum. The writer is spent.
+  // Adds the checksum; what was collected, nothing with a sink. The writer is spent.
   std::vector<std::byte> finish();
 
  private:
+  class Checksum;
+
+  void hand_over();
+
+  Sink sink_;
+  std::unique_ptr<Checksum> checksum_;  // of what the sink has got
   std::vector<std::byte> out_;
 };
 

@@ -52,6 +52,21 @@ TEST(SequenceState, SavedStateLoadsAndSavesTheSameBytes) {
   EXPECT_EQ(saved(copy), bytes);
 }
 
+TEST(SequenceState, ASinkGetsTheSameBytesInPieces) {
+  auto state = make_state();
+  append(state, 200000);
+  std::vector<std::byte> pieced;
+  size_t pieces = 0;
+  StateWriter writer([&](std::span<const std::byte> piece) {
+    pieced.insert(pieced.end(), piece.begin(), piece.end());
+    ++pieces;
+  });
+  state.save(writer);
+  EXPECT_TRUE(writer.finish().empty());
+  EXPECT_GT(pieces, 3U);
+  EXPECT_EQ(pieced, saved(state));
+}
+
 TEST(SequenceState, LengthAndBoundsAreThoseOfItsLayers) {
   auto state = make_state();
   EXPECT_EQ(state.length(), 0U);

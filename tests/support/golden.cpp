@@ -298,6 +298,7 @@ void check_snapshots(const std::filesystem::path& folder, double tolerance) {
 
     const auto other = loaded.model->new_state();
     other->restore(snapshot);
+    EXPECT_EQ(other->truncatable_to(), snapshot.truncatable_to());
     expect_close(append_all(loaded, *other, rest, {1}), rest_wanted, tolerance, "restored twice" + where);
 
     const auto loaded_state = loaded.model->new_state();

@@ -21,6 +21,11 @@ struct PoolSnapshot {
       : entries(pool.entries()), first(pool.raw().first_needed()), rows(pool.raw().needed_rows()) {}
 };
 
+// The smallest length that can be gone back to with window rows from `oldest` on.
+uint32_t window_bound(const CompressedShape& shape, uint32_t oldest) noexcept {
+  return oldest == 0 ? 0 : oldest + shape.window - 1;
+}
+
 void save_pool_shape(StateWriter& writer, const std::optional<PoolShape>& shape) {
   const PoolShape none;
   const PoolShape& s = shape ? *shape : none;
@@ -52,10 +57,10 @@ void EntryPool::discard() noexcept {
 }
 
 // Continuing from n reads raw rows from the start of n's open window, with overlap of the window before it.
-uint32_t EntryPool::truncatable_to() const noexcept {
-  if (raw_.oldest() == 0) return 0;
-  const uint32_t windows = (raw_.oldest() + shape_.ratio - 1) / shape_.ratio;
-  return std::min(length(), (windows + shape_.windows_needed() - 1) * shape_.ratio);
+uint32_t EntryPool::truncatable_to(const PoolShape& shape, uint32_t oldest, uint32_t length) noexcept {
+  if (oldest == 0) return 0;
+  const uint32_t windows = (oldest + shape.ratio - 1) / shape.ratio;
+  return std::min(length, (windows + shape.windows_needed() - 1) * shape.ratio);
 }
 
 void EntryPool::truncate(uint32_t length) {
@@ -89,6 +94,17 @@ struct CompressedKv::Snapshot final : LayerSnapshot {
   uint64_t bytes() const noexcept override {
     return window.size() + (entries ? entries->rows.size() : 0) + (index ? index->rows.size() : 0);
   }
+  uint32_t truncatable_to() const noexcept override {
+    uint32_t bound = window_bound(shape, first);
+    if (entries) bound = std::max(bound, EntryPool::truncatable_to(*shape.entries, entries->first, length));
+    if (index) bound = std::max(bound, EntryPool::truncatable_to(*shape.index, index->first, length));
+    return std::min(bound, length);
+  }
+  void visit_memory(FunctionRef<void(const void*, uint64_t)> visit) const override {
+    visit(this, bytes());
+    if (entries) entries->entries.visit_memory(visit);
+    if (index) index->entries.visit_memory(visit);
+  }
 };
 
 CompressedKv::CompressedKv(const CompressedShape& shape, uint32_t rollback)
@@ -116,7 +132,7 @@ void CompressedKv::discard() noexcept {
 }
 
 uint32_t CompressedKv::truncatable_to() const noexcept {
-  uint32_t bound = window_.oldest() == 0 ? 0 : window_.oldest() + shape_.window - 1;
+  uint32_t bound = window_bound(shape_, window_.oldest());
   if (entries_) bound = std::max(bound, entries_->truncatable_to());
   if (index_) bound = std::max(bound, index_->truncatable_to());
   return std::min(bound, length());

@@ -54,7 +54,9 @@ class EntryPool {
   void commit() noexcept { raw_.commit(); }
   void discard() noexcept;
   uint32_t length() const noexcept { return raw_.length(); }
-  uint32_t truncatable_to() const noexcept;
+  uint32_t truncatable_to() const noexcept { return truncatable_to(shape_, raw_.oldest(), length()); }
+  // Of a pool of that length whose raw rows begin at `oldest`.
+  static uint32_t truncatable_to(const PoolShape& shape, uint32_t oldest, uint32_t length) noexcept;
   void truncate(uint32_t length);
   uint64_t bytes() const noexcept { return raw_.bytes() + entries_.bytes(); }
 

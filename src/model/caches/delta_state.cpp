@@ -24,6 +24,8 @@ struct DeltaState::Snapshot final : LayerSnapshot {
   uint32_t length = 0;
   Floats state, window;
   uint64_t bytes() const noexcept override { return (state.size() + window.size()) * sizeof(float); }
+  uint32_t truncatable_to() const noexcept override { return length; }
+  void visit_memory(FunctionRef<void(const void*, uint64_t)> visit) const override { visit(this, bytes()); }
 };
 
 void DeltaState::allocate() {

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/function_ref.h"
+
 namespace mach {
 
 class StateWriter;
@@ -27,6 +29,9 @@ class EntryList {
   void resize(uint32_t size);
   std::byte* writable_row(uint32_t i) noexcept { return const_cast<std::byte*>(row(i)); }
 
+  void visit_memory(FunctionRef<void(const void* piece, uint64_t bytes)> visit) const {
+    for (const auto& block : blocks_) visit(block.get(), block->size());
+  }
   uint64_t bytes() const noexcept { return blocks_.size() * row_bytes_ * kBlockEntries; }
   void save(StateWriter& writer) const;
   void load(StateReader& reader, uint32_t size, std::string_view what);

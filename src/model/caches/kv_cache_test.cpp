@@ -3,6 +3,7 @@
 // the next query may see must be the one that was written last.
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <random>
 #include <vector>
@@ -141,6 +142,7 @@ TEST_P(KvCacheTest, HoldsWhatWasWrittenUnderRandomOperations) {
       snapshot_stamps = stamps;
     } else if (action == 8 && snapshot) {
       cache->restore(*snapshot);
+      ASSERT_EQ(cache->truncatable_to(), snapshot->truncatable_to());
       stamps = snapshot_stamps;
       furthest = kNoWindow;  // only as far back as the snapshot's own rows; not asserted any more
     } else if (action == 9) {
@@ -213,6 +215,12 @@ TEST(PagedKv, SequencesShareAPrefixUntilTheyWriteIntoIt) {
 
   // The full block is still one piece of memory; of the partly filled one there are three now.
   const uint64_t block = PagedKv::kBlockTokens * kSmall.token_bytes();
+  std::map<const void*, uint64_t> pieces;
+  const auto later = first.snapshot();
+  for (const auto* snapshot : {prefix.get(), later.get()}) {
+    snapshot->visit_memory([&](const void* piece, uint64_t bytes) { pieces[piece] = bytes; });
+  }
+  EXPECT_EQ(pieces.size(), 3U);
   EXPECT_EQ(first.bytes(), 2 * block);
   EXPECT_EQ(prefix->bytes(), block);
 }

@@ -30,6 +30,10 @@ struct PagedKv::Snapshot final : LayerSnapshot {
   Blocks blocks;
   uint32_t length = 0;
   uint64_t bytes() const noexcept override { return sum_bytes(blocks, true); }
+  uint32_t truncatable_to() const noexcept override { return 0; }
+  void visit_memory(FunctionRef<void(const void*, uint64_t)> visit) const override {
+    for (const auto& block : blocks) visit(block.get(), block->bytes());
+  }
 };
 
 void PagedKv::stage(uint32_t tokens) {

@@ -25,6 +25,7 @@ class PagedKv final : public KvCache {
 
   uint32_t length() const noexcept override { return length_; }
   uint32_t truncatable_to() const noexcept override { return 0; }
+  bool keeps_every_position() const noexcept override { return true; }
   void truncate(uint32_t length) override;
   std::unique_ptr<LayerSnapshot> snapshot() const override;
   void restore(const LayerSnapshot& snapshot) override;

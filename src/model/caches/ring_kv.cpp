@@ -23,6 +23,10 @@ struct RingKv::Snapshot final : LayerSnapshot {
   uint32_t length = 0;
   KvRows rows;
   uint64_t bytes() const noexcept override { return rows.bytes(); }
+  uint32_t truncatable_to() const noexcept override { return first == 0 ? 0 : first + window - 1; }
+  void visit_memory(FunctionRef<void(const void*, uint64_t)> visit) const override {
+    visit(this, rows.bytes());
+  }
 };
 
 RingKv::RingKv(const KvShape& shape, uint32_t window, uint32_t rollback)
