@@ -1,5 +1,7 @@
 #include "engine/prefix_cache/snapshot_plan.h"
 
+#include <array>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
