@@ -43,7 +43,11 @@ class HeaderBytes {
   void put(const T& value) {
     put_bytes(std::as_bytes(std::span(&value, 1)));
   }
-  void put_bytes(std::span<const std::byte> bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
+  void put_bytes(std::span<const std::byte> bytes) {
+    const size_t end = out_.size();
+    out_.resize(end + bytes.size());
+    std::memcpy(out_.data() + end, bytes.data(), bytes.size());
+  }
   std::span<const std::byte> bytes() const noexcept { return out_; }
 
  private:
