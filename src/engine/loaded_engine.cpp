@@ -151,6 +151,8 @@ void LoadedEngine::describe(const EngineOptions& options, const KernelSet& kerne
   info_.quantisation = plan.quant;
   info_.kernel_set = kernels.name;
   info_.numerics = options.exact ? "exact" : "fast";
+  state_settings_ = fmt::format("{} {} round_trips={} ", info_.numerics, options.exact ? "" : kernels.name,
+                                options.official_round_trips);
   info_.threads = static_cast<uint32_t>(pool_.threads());
   info_.vocab_size = config.vocab_size;
   info_.context_length = limits_.context_length;
@@ -179,8 +181,7 @@ std::unique_ptr<DiskTier> LoadedEngine::open_disk_tier(const PrefixCacheOptions&
   StateWriter empty;
   model_->new_state()->save(empty);
   const auto shapes = empty.finish();
-  std::string settings =
-      fmt::format("{} {} ", info_.numerics, info_.numerics == "exact" ? "" : info_.kernel_set);
+  std::string settings = state_settings_;
   settings.append(reinterpret_cast<const char*>(shapes.data()), shapes.size());
   return std::make_unique<DiskTier>(DiskTier::Options{.folder = options.disk_dir,
                                                       .budget = options.disk_budget,

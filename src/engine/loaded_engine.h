@@ -72,6 +72,7 @@ class LoadedEngine final : public Engine {
   uint32_t vocabulary_ = 0;  // ids below may be generated
   SessionLimits limits_;
   EngineInfo info_;
+  std::string state_settings_;  // what of the options changes the meaning of a saved state
 };
 
 }  // namespace mach
