@@ -232,7 +232,7 @@ class PrefixCacheProperty : public ::testing::TestWithParam<bool> {};
 
 TEST_P(PrefixCacheProperty, AgreesWithAListUnderRandomOperations) {
   const FakeStates states(GetParam());
-  const PrefixCacheOptions options{.max_entries = 1000, .block_size = 2};
+  const PrefixCacheOptions options{.max_entries = 100000, .block_size = 2};
   PrefixCacheOptions small = options;
   small.max_entries = 5;
   small.max_bytes = 200;

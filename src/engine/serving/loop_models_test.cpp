@@ -33,6 +33,7 @@ struct Answer {
 Answer answer_of(const EventLog& log) {
   Answer answer;
   for (const PieceEvent& event : log.of<PieceEvent>()) {
+    if (event.piece.token.id < 0) continue;  // the decoder's rest
     answer.ids.push_back(event.piece.token.id);
     answer.logprobs.push_back(event.piece.token.logprob);
     for (const TokenLogprob& top : event.piece.token.top) answer.logprobs.push_back(top.logprob);
