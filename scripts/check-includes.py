@@ -20,9 +20,12 @@ MAY_USE = {
     "engine": {"base", "io", "quant", "arch", "kernels", "experts", "model", "text"},
 }
 BELOW_ENGINE = MAY_USE["engine"] | {"engine"}
+MAY_USE["synth"] = {"base", "io", "quant", "arch"}
+MAY_USE["roofline"] = {"base"}
+MAY_USE["measure"] = BELOW_ENGINE | {"roofline", "synth"}
 MAY_USE["convert"] = BELOW_ENGINE
 MAY_USE["server"] = BELOW_ENGINE
-MAY_USE["tools"] = BELOW_ENGINE | {"convert", "server"}
+MAY_USE["tools"] = BELOW_ENGINE | {"convert", "server", "synth", "roofline", "measure"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 

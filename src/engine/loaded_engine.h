@@ -41,6 +41,9 @@ class LoadedEngine final : public Engine {
   const ModelDirectory& directory() const noexcept { return directory_; }
   const Model& model() const noexcept { return *model_; }
 
+  // For who runs the model himself: on the engine's thread, while no session runs.
+  Workspace& workspace() noexcept { return workspace_; }
+
   // Throws Error{kNotFound} for a checkpoint without one, which takes and gives ids only.
   const Tokenizer& tokenizer() const;
 

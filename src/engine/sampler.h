@@ -24,7 +24,7 @@
 
 #include "mach/session.h"
 
-#include "engine/counter_random.h"
+#include "base/counter_random.h"
 #include "engine/sampling_params.h"
 
 namespace mach {

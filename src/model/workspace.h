@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -85,6 +86,8 @@ class Workspace {
   std::vector<RowRing::Run>& row_runs(size_t worker) noexcept { return row_runs_[worker]; }
 
   HiddenObserver observer;  // empty: none
+  // Called with the choices of every layer's pass, top_k expert ids per token. For measuring and tests; empty: none.
+  std::function<void(uint32_t layer, std::span<const uint32_t> experts, uint32_t top_k)> routing_observer;
 
   void observe(uint32_t index, const FloatRows& hidden) const {
     if (observer) observer(index, hidden.span(), hidden.count);

@@ -4,6 +4,7 @@ namespace mach::tools {
 
 // Each in the source file of its name.
 int run_archs(int argc, char** argv);
+int run_bench(int argc, char** argv);
 int run_completion(int argc, char** argv);
 int run_generate(int argc, char** argv);
 int run_logits(int argc, char** argv);
@@ -11,6 +12,7 @@ int run_models(int argc, char** argv);
 int run_pull(int argc, char** argv);
 int run_render(int argc, char** argv);
 int run_rm(int argc, char** argv);  // pull.cpp
+int run_synth(int argc, char** argv);
 int run_tokenize(int argc, char** argv);
 
 std::span<const Command> commands() noexcept {
@@ -23,6 +25,8 @@ std::span<const Command> commands() noexcept {
       {"models", "List local checkpoints and the remote catalogue", run_models},
       {"pull", "Download a checkpoint into the local cache", run_pull},
       {"rm", "Remove a checkpoint from the local cache", run_rm},
+      {"bench", "Measure prefill and decode speed against the machine's limits", run_bench},
+      {"synth", "Write a random-weight checkpoint of real shape, to measure with", run_synth},
       {"completion", "Print a shell completion script", run_completion},
   };
   return kCommands;

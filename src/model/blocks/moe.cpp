@@ -136,6 +136,7 @@ class Wave {
 
 void run_experts(Workspace& workspace, const RoutedExperts& experts, const Activations& x,
                  const Routing& routing, const FloatRows& out, const SharedExpert* shared) {
+  if (workspace.routing_observer) workspace.routing_observer(experts.layer, routing.experts, routing.top_k());
   const ScratchArena::Frame frame(workspace.arena());
   const SortedPairs pairs = sort_pairs(workspace.arena(), routing, experts.expert_count);
   const FloatRows outputs = workspace.rows(static_cast<uint32_t>(routing.experts.size()), out.dim);

@@ -17,4 +17,8 @@ float fp32(uint64_t steps);    // 12 chains of 16
 int32_t int8(uint64_t steps);  // 12 chains of 64
 }  // namespace avx512
 
+namespace avx512bf16 {
+float bf16(uint64_t steps);  // 12 chains of 32
+}  // namespace avx512bf16
+
 }  // namespace mach::roofline

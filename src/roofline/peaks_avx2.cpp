@@ -1,7 +1,7 @@
 #include <immintrin.h>
 
-#include "peaks_loops.h"
-#include "peaks_x86.h"
+#include "roofline/peaks_loops.h"
+#include "roofline/peaks_x86.h"
 
 namespace mach::roofline::avx2 {
 

@@ -1,9 +1,8 @@
-// Processors without a file of their own: what the compiler makes of plain loops.
-#include "peaks.h"
-#include "peaks_loops.h"
+#include "roofline/peaks_generic.h"
 
-namespace mach::roofline {
-namespace {
+#include "roofline/peaks_loops.h"
+
+namespace mach::roofline::generic {
 
 uint64_t read(const std::byte* data, size_t bytes) {
   using Vector = uint64_t __attribute__((vector_size(16), may_alias));
@@ -32,11 +31,4 @@ int32_t int8(uint64_t steps) {
   return sum;
 }
 
-}  // namespace
-
-std::span<const Peaks> peaks() {
-  static constexpr Peaks kPeaks[] = {{"generic", kNoFeatures, read, fp32, int8, 64, 64}};
-  return kPeaks;
-}
-
-}  // namespace mach::roofline
+}  // namespace mach::roofline::generic

@@ -1,0 +1,53 @@
+// Speed of a loaded model: forward passes over prompts and over single tokens, at given depths of context and numbers of
+// sequences. The time of a pass counts, sampling does not. Prompts are random ids; decoding goes on from them with ids sampled
+// by the checkpoint's own parameters, so that routing is that of text the model writes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/loaded_engine.h"
+#include "measure/routing_stats.h"
+#include "measure/token_cost.h"
+
+namespace mach::measure {
+
+struct BenchOptions {
+  std::vector<uint32_t> prompts = {512};  // tokens; 0: no prefill measurement
+  uint32_t generate = 128;                // tokens per sequence; 0: no decode measurement
+  std::vector<uint32_t> depths = {0};     // tokens that are there before
+  std::vector<uint32_t> batches = {1};    // sequences that decode together
+  uint32_t runs = 3;                      // measured, after one that is not
+  uint32_t prefill_chunk = 512;
+  uint32_t kv_element_bytes = 2;
+  uint64_t seed = 1;
+};
+
+enum class BenchKind : uint8_t { kPrefill, kDecode };
+
+struct BenchResult {
+  BenchKind kind = BenchKind::kPrefill;
+  uint32_t tokens = 0;  // per sequence and run
+  uint32_t depth = 0;
+  uint32_t batch = 1;
+  std::vector<double> rates;  // tokens per second of all sequences together, one per run
+  PassBytes bytes;            // decode: of one pass at the middle of the run
+  double macs = 0;            // per token
+  std::optional<RoutingSummary> routing;
+
+  double median() const;
+};
+
+struct BenchProgress {
+  std::function<void(const std::string& what)> step;  // may be empty
+  std::function<bool()> cancelled;                    // between passes; true ends with Error{kCancelled}
+};
+
+// Throws Error{kInvalidRequest} where depth + tokens exceed the model's positions.
+std::vector<BenchResult> run_bench(LoadedEngine& engine, const BenchOptions& options,
+                                   const BenchProgress& progress);
+
+}  // namespace mach::measure
