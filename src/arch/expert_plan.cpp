@@ -56,15 +56,16 @@ VectorRef part_of(const VectorRef& whole, uint64_t begin, uint64_t count, uint32
 // One layer's experts under one base, in the layouts' order of search.
 class LayerExperts {
  public:
-  LayerExperts(const ModelConfig& config, bool in_out, std::string base, TensorLookup& lookup)
+  LayerExperts(const ModelConfig& config, uint32_t layer, bool in_out, std::string base, TensorLookup& lookup)
       : moe_(config.moe),
+        count_(config.experts_of(layer)),
         hidden_(config.hidden_size),
         in_out_(in_out),
         base_(std::move(base)),
         lookup_(lookup) {}
 
   std::optional<ExpertLayout> read(std::vector<ExpertRef>& experts) {
-    experts.resize(moe_.experts);
+    experts.resize(count_);
     if (lookup_.catalog().contains(base_ + ".experts.gate_up_proj_blocks")) {
       read_blocks(experts);
       return ExpertLayout::kStacked;
@@ -91,10 +92,10 @@ class LayerExperts {
   // MXFP4 of gpt-oss: rows of gate and up take turns.
   void read_blocks(std::vector<ExpertRef>& experts) {
     const StoredMatrix gate_up =
-        lookup_.mxfp4_blocks(base_ + ".experts.gate_up_proj", moe_.experts, 2 * moe_.intermediate, hidden_);
+        lookup_.mxfp4_blocks(base_ + ".experts.gate_up_proj", count_, 2 * moe_.intermediate, hidden_);
     const StoredMatrix down =
-        lookup_.mxfp4_blocks(base_ + ".experts.down_proj", moe_.experts, hidden_, moe_.intermediate);
-    for (uint32_t e = 0; e < moe_.experts; ++e) {
+        lookup_.mxfp4_blocks(base_ + ".experts.down_proj", count_, hidden_, moe_.intermediate);
+    for (uint32_t e = 0; e < count_; ++e) {
       experts[e].gate = alternate_rows(gate_up.at(e), 0);
       experts[e].up = alternate_rows(gate_up.at(e), 1);
       experts[e].down = down.at(e);
@@ -105,10 +106,10 @@ class LayerExperts {
   // Floats of gpt-oss: [E, in, out]. down_proj is square in the released models, so only the name tells.
   void read_transposed(std::vector<ExpertRef>& experts) {
     const StoredMatrix gate_up =
-        lookup_.transposed(base_ + ".experts.gate_up_proj", moe_.experts, 2 * moe_.intermediate, hidden_);
+        lookup_.transposed(base_ + ".experts.gate_up_proj", count_, 2 * moe_.intermediate, hidden_);
     const StoredMatrix down =
-        lookup_.transposed(base_ + ".experts.down_proj", moe_.experts, hidden_, moe_.intermediate);
-    for (uint32_t e = 0; e < moe_.experts; ++e) {
+        lookup_.transposed(base_ + ".experts.down_proj", count_, hidden_, moe_.intermediate);
+    for (uint32_t e = 0; e < count_; ++e) {
       experts[e].gate = alternate_rows(gate_up.at(e), 0);
       experts[e].up = alternate_rows(gate_up.at(e), 1);
       experts[e].down = down.at(e);
@@ -120,10 +121,10 @@ class LayerExperts {
     if (!moe_.expert_bias) return;
     const uint32_t width = moe_.intermediate;
     const VectorRef gate_up = lookup_.vector(base_ + ".experts.gate_up_proj_bias",
-                                             std::array<uint64_t, 2>{moe_.experts, uint64_t{2} * width});
+                                             std::array<uint64_t, 2>{count_, uint64_t{2} * width});
     const VectorRef down =
-        lookup_.vector(base_ + ".experts.down_proj_bias", std::array<uint64_t, 2>{moe_.experts, hidden_});
-    for (uint32_t e = 0; e < moe_.experts; ++e) {
+        lookup_.vector(base_ + ".experts.down_proj_bias", std::array<uint64_t, 2>{count_, hidden_});
+    for (uint32_t e = 0; e < count_; ++e) {
       const uint64_t begin = uint64_t{2} * width * e;
       experts[e].gate_bias = part_of(gate_up, begin, width, 2);
       experts[e].up_bias = part_of(gate_up, begin + 1, width, 2);
@@ -135,13 +136,13 @@ class LayerExperts {
   void read_fused(std::vector<ExpertRef>& experts) {
     const uint32_t width = moe_.intermediate;
     const std::string name = base_ + ".experts.gate_up_proj";
-    const StoredMatrix gate_up = lookup_.matrix(name, moe_.experts, 2 * width, hidden_);
-    const StoredMatrix down = lookup_.matrix(base_ + ".experts.down_proj", moe_.experts, hidden_, width);
+    const StoredMatrix gate_up = lookup_.matrix(name, count_, 2 * width, hidden_);
+    const StoredMatrix down = lookup_.matrix(base_ + ".experts.down_proj", count_, hidden_, width);
     const uint16_t block = gate_up.first.format.block_rows;
     if (block > 1 && width % block != 0) {
       lookup_.unsupported(name, fmt::format("has gate and up in one block of {} rows of scales", block));
     }
-    for (uint32_t e = 0; e < moe_.experts; ++e) {
+    for (uint32_t e = 0; e < count_; ++e) {
       experts[e].gate = row_range(gate_up.at(e), 0, width);
       experts[e].up = row_range(gate_up.at(e), width, width);
       experts[e].down = down.at(e);
@@ -151,22 +152,21 @@ class LayerExperts {
   // mlx-lm: three stacks.
   void read_stacks(const std::string& stack, std::vector<ExpertRef>& experts) {
     const uint32_t width = moe_.intermediate;
-    const StoredMatrix gate = lookup_.matrix(stack + ".gate_proj", moe_.experts, width, hidden_);
-    const StoredMatrix up = lookup_.matrix(stack + ".up_proj", moe_.experts, width, hidden_);
-    const StoredMatrix down = lookup_.matrix(stack + ".down_proj", moe_.experts, hidden_, width);
-    for (uint32_t e = 0; e < moe_.experts; ++e) {
+    const StoredMatrix gate = lookup_.matrix(stack + ".gate_proj", count_, width, hidden_);
+    const StoredMatrix up = lookup_.matrix(stack + ".up_proj", count_, width, hidden_);
+    const StoredMatrix down = lookup_.matrix(stack + ".down_proj", count_, hidden_, width);
+    for (uint32_t e = 0; e < count_; ++e) {
       experts[e].gate = gate.at(e);
       experts[e].up = up.at(e);
       experts[e].down = down.at(e);
     }
     if (!moe_.expert_bias) return;
     const VectorRef gate_bias =
-        lookup_.vector(stack + ".gate_proj.bias", std::array<uint64_t, 2>{moe_.experts, width});
-    const VectorRef up_bias =
-        lookup_.vector(stack + ".up_proj.bias", std::array<uint64_t, 2>{moe_.experts, width});
+        lookup_.vector(stack + ".gate_proj.bias", std::array<uint64_t, 2>{count_, width});
+    const VectorRef up_bias = lookup_.vector(stack + ".up_proj.bias", std::array<uint64_t, 2>{count_, width});
     const VectorRef down_bias =
-        lookup_.vector(stack + ".down_proj.bias", std::array<uint64_t, 2>{moe_.experts, hidden_});
-    for (uint32_t e = 0; e < moe_.experts; ++e) {
+        lookup_.vector(stack + ".down_proj.bias", std::array<uint64_t, 2>{count_, hidden_});
+    for (uint32_t e = 0; e < count_; ++e) {
       experts[e].gate_bias = part_of(gate_bias, uint64_t{width} * e, width, 1);
       experts[e].up_bias = part_of(up_bias, uint64_t{width} * e, width, 1);
       experts[e].down_bias = part_of(down_bias, uint64_t{hidden_} * e, hidden_, 1);
@@ -175,7 +175,7 @@ class LayerExperts {
 
   void read_sliced(const ProjectionNames& names, std::vector<ExpertRef>& experts) {
     const uint32_t width = moe_.intermediate;
-    for (uint32_t e = 0; e < moe_.experts; ++e) {
+    for (uint32_t e = 0; e < count_; ++e) {
       const std::string expert = fmt::format("{}.experts.{}.", base_, e);
       const auto matrix = [&](std::string_view name, uint32_t rows, uint32_t cols) {
         return lookup_.matrix(expert + std::string(name), 0, rows, cols).first;
@@ -206,6 +206,7 @@ class LayerExperts {
   }
 
   const MoeConfig& moe_;
+  uint32_t count_;  // experts of the layer
   uint32_t hidden_;
   bool in_out_;
   std::string base_;
@@ -219,7 +220,7 @@ std::optional<FoundExperts> find_experts(const ModelConfig& config, uint32_t lay
   for (const std::string& base : bases) {
     FoundExperts found;
     found.plan.layer = layer;
-    const auto layout = LayerExperts(config, in_out, base, lookup).read(found.plan.experts);
+    const auto layout = LayerExperts(config, layer, in_out, base, lookup).read(found.plan.experts);
     if (!layout) continue;
     found.layout = *layout;
     return found;

@@ -30,9 +30,9 @@ uint64_t expert_bytes(const ModelConfig& config, const WeightFormat& format) {
   return 2 * matrix_bytes(format, width, hidden) + matrix_bytes(format, hidden, width) + biases;
 }
 
-void add_experts(const ModelConfig& config, uint64_t one_expert, ModelBytes& bytes) {
+void add_experts(const ModelConfig& config, uint32_t layer, uint64_t one_expert, ModelBytes& bytes) {
   bytes.expert.push_back(one_expert);
-  bytes.routed += one_expert * config.moe.experts;
+  bytes.routed += one_expert * config.experts_of(layer);
   bytes.token_working_set += one_expert * config.moe.top_k;
 }
 
@@ -120,7 +120,9 @@ LayerKv layer_kv(const ModelConfig& config, const LayerConfig& layer, uint32_t e
 ParameterCounts count_parameters(const ModelConfig& config) {
   const ParameterList list = arch_row(config.family).parameters(config);
   ParameterCounts counts;
-  counts.routed = expert_parameters(config) * config.moe.experts * list.experts.size();
+  for (const ExpertLayer& layer : list.experts) {
+    counts.routed += expert_parameters(config) * config.experts_of(layer.layer);
+  }
   counts.total = counts.routed;
   for (const Parameter& parameter : list.parameters) {
     if (parameter.kind == ParameterKind::kIntegers) continue;
@@ -151,7 +153,8 @@ ModelBytes model_bytes(const ModelConfig& config, const TensorPlan& plan) {
   for (size_t i = 0; i < resident.size(); ++i) {
     if (resident[i]) bytes.resident += plan.tensors[i].size;
   }
-  for (const ExpertLayerPlan& layer : plan.experts) add_experts(config, layer.experts.front().bytes(), bytes);
+  for (const ExpertLayerPlan& layer : plan.experts)
+    add_experts(config, layer.layer, layer.experts.front().bytes(), bytes);
   return bytes;
 }
 
@@ -195,8 +198,8 @@ std::optional<ModelBytes> estimate_model_bytes(const ModelConfig& config) {
         break;
     }
   }
-  for (size_t i = 0; i < list.experts.size(); ++i)
-    add_experts(config, expert_bytes(config, *expert_format), bytes);
+  for (const ExpertLayer& layer : list.experts)
+    add_experts(config, layer.layer, expert_bytes(config, *expert_format), bytes);
   return bytes;
 }
 

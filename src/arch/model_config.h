@@ -49,6 +49,7 @@ struct LayerConfig {
   bool k_eq_v = false;                // Gemma 4: no v_proj, V is made from the K projection
   std::optional<uint32_t> kv_source;  // Gemma 4: attends to the K and V of this earlier layer and owns none
   uint32_t dense_intermediate = 0;    // width of the dense MLP; 0 if there is none
+  uint32_t experts = 0;               // routed experts: MoeConfig::experts, or fewer in a pruned layer
   bool hash_routed = false;           // DeepSeek V4: experts are chosen by token id (tid2eid)
   uint32_t compress_ratio = 0;        // DeepSeek V4: tokens per compressed entry; 0 for kDeepSeekSliding
 
@@ -78,7 +79,8 @@ enum class RouterKind : uint8_t {
 };
 
 struct MoeConfig {
-  uint32_t experts = 0;  // routed experts per MoE layer; 0 = the model has no MoE layer
+  uint32_t experts =
+      0;  // routed experts per MoE layer, where it is not pruned; 0 = the model has no MoE layer
   uint32_t top_k = 0;
   uint32_t intermediate = 0;  // width of one routed expert
   RouterKind router = RouterKind::kSoftmaxTopK;
@@ -147,7 +149,14 @@ struct ModelConfig {
   uint32_t layer_count() const noexcept { return static_cast<uint32_t>(layers.size()); }
   const RopeConfig& rope_of(const LayerConfig& layer) const { return ropes[layer.rope]; }
   uint32_t moe_layer_count() const noexcept;
+  // Of a layer of the model, or behind them of its multi-token prediction block, which is never pruned alone.
+  uint32_t experts_of(uint32_t layer) const noexcept {
+    return layer < layers.size() ? layers[layer].experts : moe.experts;
+  }
 };
+
+// Key of config.json, mach's own: routed experts of each layer, 0 where it has none. Absent: all of them everywhere.
+inline constexpr std::string_view kLayerExpertsKey = "mach_experts_per_layer";
 
 inline constexpr uint32_t kMaxLayers = 1024;
 inline constexpr uint64_t kMaxRoutedExperts = 1U

@@ -30,6 +30,8 @@ struct Parameter {
   std::vector<std::string> spellings = {};
   bool zero_centred = false;  // a norm whose file holds weight - 1, unless mlx-lm converted it
   bool optional = false;
+  bool per_expert =
+      false;  // an entry (row) per routed expert of its layer: routers and what belongs to their scores
   Precision precision = Precision::kModel;
 };
 

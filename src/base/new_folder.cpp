@@ -23,7 +23,8 @@ void sync(const std::filesystem::path& folder) {
 
 }  // namespace
 
-NewFolder::NewFolder(std::filesystem::path path) : path_(std::move(path)) {
+NewFolder::NewFolder(std::filesystem::path path, Leftover leftover)
+    : path_(std::move(path)), leftover_(leftover) {
   if (!path_.has_filename()) path_ = path_.parent_path();
   partial_ = path_;
   partial_ += ".partial";
@@ -32,14 +33,14 @@ NewFolder::NewFolder(std::filesystem::path path) : path_(std::move(path)) {
     throw Error(ErrorCode::kInvalidRequest,
                 path_.string() + ": exists already; remove it or choose another name");
   }
-  std::filesystem::remove_all(partial_, error);
+  if (leftover_ == Leftover::kRemove) std::filesystem::remove_all(partial_, error);
   std::filesystem::create_directories(partial_, error);
   if (error) throw errno_error("cannot create folder " + partial_.string(), error.value());
 }
 
 NewFolder::~NewFolder() {
   std::error_code ignored;
-  if (!committed_) std::filesystem::remove_all(partial_, ignored);
+  if (!committed_ && leftover_ == Leftover::kRemove) std::filesystem::remove_all(partial_, ignored);
 }
 
 void NewFolder::commit() {

@@ -1,6 +1,7 @@
 #include "synth/routing_design.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <set>
 

@@ -17,67 +17,18 @@
 #include "quant/decode.h"
 #include "quant/validate.h"
 #include "support/expect_error.h"
+#include "support/small_shapes.h"
 #include "support/temp_dir.h"
 #include "synth/synth_config.h"
 
 namespace mach::synth {
 namespace {
 
+using ::mach::testing::small_shapes;
+using ::mach::testing::SmallShape;
 using ::mach::testing::TempDir;
+using ::mach::testing::write_shape;
 using ::testing::HasSubstr;
-
-// A small model of each family: real configs with small numbers.
-struct Small {
-  const char* like;
-  nlohmann::json changes;
-};
-std::vector<Small> small_shapes() {
-  const nlohmann::json common = {{"hidden_size", 128},       {"vocab_size", 1024},
-                                 {"num_attention_heads", 4}, {"num_key_value_heads", 2},
-                                 {"head_dim", 32},           {"moe_intermediate_size", 64}};
-  const auto with = [&](nlohmann::json more) {
-    nlohmann::json all = common;
-    all.update(more);
-    return all;
-  };
-  return {{"qwen3-30b-a3b", with({{"num_experts", 16}, {"num_experts_per_tok", 4}})},
-          {"qwen3.6-35b-a3b", with({{"num_experts", 16},
-                                    {"num_experts_per_tok", 4},
-                                    {"shared_expert_intermediate_size", 64},
-                                    {"linear_num_key_heads", 2},
-                                    {"linear_num_value_heads", 4},
-                                    {"linear_key_head_dim", 32},
-                                    {"linear_value_head_dim", 32}})},
-          {"gpt-oss-20b", with({{"num_local_experts", 16}, {"intermediate_size", 64}})},
-          {"gemma-4-26b-a4b", with({{"num_experts", 16},
-                                    {"top_k_experts", 4},
-                                    {"intermediate_size", 64},
-                                    {"num_global_key_value_heads", 1},
-                                    {"global_head_dim", 64}})},
-          {"deepseek-v4-flash", with({{"n_routed_experts", 16},
-                                      {"num_experts_per_tok", 4},
-                                      {"num_key_value_heads", 1},
-                                      {"qk_rope_head_dim", 16},
-                                      {"q_lora_rank", 64},
-                                      {"o_groups", 2},
-                                      {"o_lora_rank", 64},
-                                      {"index_n_heads", 4},
-                                      {"index_head_dim", 32},
-                                      {"index_topk", 8}})}};
-}
-
-std::string small_config(const Small& small, const TempDir& dir) {
-  for (const ModelShape& shape : model_shapes()) {
-    if (shape.name != small.like) continue;
-    auto json = nlohmann::ordered_json::parse(shape.config);
-    auto& text = json.contains("text_config") ? json["text_config"] : json;
-    for (const auto& [key, value] : small.changes.items()) text[key] = value;
-    const auto path = dir.path() / (std::string(small.like) + ".json");
-    write_file_atomically(path, json.dump());
-    return path.string();
-  }
-  return {};
-}
 
 struct Made {
   ModelConfig config;
@@ -95,11 +46,11 @@ Made make(const SynthOptions& options) {
 
 TEST(Synthesize, EveryFamilyAndStorageIsACheckpointThatTheRegistryReads) {
   const TempDir dir;
-  for (const Small& small : small_shapes()) {
+  for (const SmallShape& small : small_shapes()) {
     for (const QuantRow& quant : quant_rows()) {
-      SCOPED_TRACE(std::string(small.like) + " " + std::string(quant.name));
-      SynthOptions options{.like = small_config(small, dir), .layers = 4, .quant = quant.quant};
-      options.out = dir.path() / (std::string(small.like) + std::string(quant.name));
+      SCOPED_TRACE(small.like + " " + std::string(quant.name));
+      SynthOptions options{.like = write_shape(small, dir.path()), .layers = 4, .quant = quant.quant};
+      options.out = dir.path() / (small.like + std::string(quant.name));
       const Made made = make(options);
       EXPECT_TRUE(made.plan.unused.empty()) << made.plan.unused.front();
       EXPECT_TRUE(made.plan.skipped.empty()) << made.plan.skipped.front().name;
@@ -137,8 +88,9 @@ std::vector<float> decoded(const WeightMatrix& m) {
 // The proof of routing_design.h, carried out: embeddings and routers alone tell the choices.
 void expect_distribution(const char* routing, double zipf) {
   const TempDir dir;
-  const Small small = small_shapes().front();
-  SynthOptions options{.like = small_config(small, dir), .layers = 3, .routing = parse_routing(routing)};
+  const SmallShape small = small_shapes().front();
+  SynthOptions options{
+      .like = write_shape(small, dir.path()), .layers = 3, .routing = parse_routing(routing)};
   options.out = dir.path() / "out";
   const Made made = make(options);
   const auto embedding = decoded(view(made, made.plan.matrix("embed_tokens")));
@@ -172,7 +124,7 @@ TEST(Synthesize, ChoicesOverTheVocabularyFollowZipf) { expect_distribution("zipf
 
 TEST(Synthesize, NoLayerWritesToTheRoutingComponents) {
   const TempDir dir;
-  SynthOptions options{.like = small_config(small_shapes().front(), dir), .layers = 1};
+  SynthOptions options{.like = write_shape(small_shapes().front(), dir.path()), .layers = 1};
   options.out = dir.path() / "out";
   const Made made = make(options);
   const uint32_t dims = RoutingSubspace::of(made.config.hidden_size, made.config.vocab_size).dims;
@@ -188,7 +140,7 @@ TEST(Synthesize, NoLayerWritesToTheRoutingComponents) {
 
 TEST(Synthesize, SameSeedSameBytesOnAnyNumberOfThreads) {
   const TempDir dir;
-  SynthOptions options{.like = small_config(small_shapes()[2], dir), .layers = 2};
+  SynthOptions options{.like = write_shape(small_shapes()[2], dir.path()), .layers = 2};
   const auto bytes_of = [&](const char* name, size_t threads, uint64_t seed) {
     options.out = dir.path() / name;
     options.seed = seed;
@@ -203,7 +155,7 @@ TEST(Synthesize, SameSeedSameBytesOnAnyNumberOfThreads) {
 
 TEST(Synthesize, StoppedWorkLeavesNothing) {
   const TempDir dir;
-  SynthOptions options{.like = small_config(small_shapes().front(), dir), .layers = 2};
+  SynthOptions options{.like = write_shape(small_shapes().front(), dir.path()), .layers = 2};
   options.out = dir.path() / "out";
   ThreadPool pool(2);
   EXPECT_MACH_ERROR(synthesize(options, pool, [](uint64_t done, uint64_t) { return done < 100000; }),

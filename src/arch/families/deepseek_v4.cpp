@@ -224,14 +224,17 @@ class Names {
     spell(write_.matrix(name, rows, cols), original, mlx).precision = Precision::kLinear;
   }
   // Neither FP8 nor fp32: what the published checkpoint keeps in bf16.
-  void matrix(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols) {
-    spell(write_.matrix(name, rows, cols), original, "");
+  Parameter& matrix(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols) {
+    return spell(write_.matrix(name, rows, cols), original, "");
   }
   void norm(std::string_view name, std::string_view original, uint32_t count) {
     spell(write_.vector(name, count), original, "");
   }
-  void floats(std::string_view name, std::string_view original, uint32_t count, std::string_view mlx = "") {
-    spell(write_.vector(name, count), original, mlx).precision = Precision::kFloat;
+  Parameter& floats(std::string_view name, std::string_view original, uint32_t count,
+                    std::string_view mlx = "") {
+    Parameter& parameter = spell(write_.vector(name, count), original, mlx);
+    parameter.precision = Precision::kFloat;
+    return parameter;
   }
   void float_table(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols) {
     spell(write_.table(name, rows, cols), original, "").precision = Precision::kFloat;
@@ -305,12 +308,14 @@ void write_attention(const ModelConfig& config, const LayerConfig& layer, Names&
 void write_ffn(const ModelConfig& config, const LayerConfig& layer, Names& write) {
   const uint32_t hidden = config.hidden_size;
   const uint32_t width = config.moe.shared_intermediate;
-  write.matrix("mlp.gate", "ffn.gate", config.moe.experts, hidden);
+  write.matrix("mlp.gate", "ffn.gate", layer.experts, hidden).per_expert = true;
   if (layer.hash_routed) {
     write.integers("mlp.gate.tid2eid", "ffn.gate.tid2eid", config.vocab_size, config.moe.top_k);
   } else {
-    write.floats("mlp.gate.e_score_correction_bias", "ffn.gate.bias", config.moe.experts,
-                 "ffn.gate.e_score_correction_bias");
+    write
+        .floats("mlp.gate.e_score_correction_bias", "ffn.gate.bias", layer.experts,
+                "ffn.gate.e_score_correction_bias")
+        .per_expert = true;
   }
   constexpr std::string_view kShared = "ffn.shared_experts";
   write.linear("mlp.shared_experts.gate_proj", "ffn.shared_experts.w1", width, hidden,
@@ -361,6 +366,7 @@ ParameterList deepseek_v4_mtp_parameters(const ModelConfig& config) {
   layer.mixer = MixerKind::kDeepSeekSliding;
   layer.compress_ratio = 0;
   layer.hash_routed = false;
+  layer.experts = config.moe.experts;
   for (uint32_t i = 0; i < config.mtp_layers; ++i) {
     write.at(fmt::format("mtp.{}.", i));
     write.linear("e_proj", "e_proj", hidden, hidden);

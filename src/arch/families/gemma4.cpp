@@ -218,9 +218,9 @@ void write_layer(const ModelConfig& config, const LayerConfig& layer, ParameterW
   write_attention(layer, hidden, write);
   write.gated_mlp("mlp", layer.dense_intermediate, hidden);
   if (layer.has_moe()) {
-    write.matrix("router.proj", config.moe.experts, hidden);
+    write.matrix("router.proj", layer.experts, hidden).per_expert = true;
     write.vector("router.scale", hidden);
-    write.vector("router.per_expert_scale", config.moe.experts);
+    write.vector("router.per_expert_scale", layer.experts).per_expert = true;
     for (const char* norm :
          {"post_feedforward_layernorm_1", "post_feedforward_layernorm_2", "pre_feedforward_layernorm_2"}) {
       write.vector(norm, hidden);

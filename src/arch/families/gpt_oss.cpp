@@ -76,8 +76,8 @@ ParameterList gpt_oss_parameters(const ModelConfig& config) {
     write.linear("self_attn.v_proj", kv_width, hidden, config.attention_bias);
     write.linear("self_attn.o_proj", hidden, q_width, config.attention_bias);
     write.vector("self_attn.sinks", layer.heads);
-    write.matrix("mlp.router", config.moe.experts, hidden);
-    write.vector("mlp.router.bias", config.moe.experts);
+    write.matrix("mlp.router", layer.experts, hidden).per_expert = true;
+    write.vector("mlp.router.bias", layer.experts).per_expert = true;
     list.experts.push_back({i, {fmt::format("layers.{}.mlp", i)}});
   }
   return list;

@@ -99,8 +99,8 @@ void write_gated_delta(const GatedDeltaConfig& delta, uint32_t hidden, Parameter
   write.linear("linear_attn.out_proj", hidden, delta.value_width(), false);
 }
 
-void write_ffn(const ModelConfig& config, ParameterWriter& write) {
-  write.matrix("mlp.gate", config.moe.experts, config.hidden_size);
+void write_ffn(const ModelConfig& config, uint32_t experts, ParameterWriter& write) {
+  write.matrix("mlp.gate", experts, config.hidden_size).per_expert = true;
   write.gated_mlp("mlp.shared_expert", config.moe.shared_intermediate, config.hidden_size);
   write.matrix("mlp.shared_expert_gate", 1, config.hidden_size);
 }
@@ -126,7 +126,7 @@ ParameterList qwen3_5_moe_parameters(const ModelConfig& config) {
     } else {
       write_attention(config, layer, write);
     }
-    write_ffn(config, write);
+    write_ffn(config, layer.experts, write);
     list.experts.push_back({i, {fmt::format("layers.{}.mlp", i)}});
   }
   return list;
@@ -148,7 +148,7 @@ ParameterList qwen3_5_moe_mtp_parameters(const ModelConfig& config) {
     write.vector("input_layernorm", hidden).zero_centred = true;
     write.vector("post_attention_layernorm", hidden).zero_centred = true;
     write_attention(config, *full, write);
-    write_ffn(config, write);
+    write_ffn(config, config.moe.experts, write);
     list.experts.push_back({config.layer_count() + i, {fmt::format("mtp.layers.{}.mlp", i)}});
   }
   return list;

@@ -77,7 +77,7 @@ ParameterList qwen3_moe_parameters(const ModelConfig& config) {
     write.vector("self_attn.q_norm", layer.head_dim);
     write.vector("self_attn.k_norm", layer.head_dim);
     if (layer.has_moe()) {
-      write.matrix("mlp.gate", config.moe.experts, hidden);
+      write.matrix("mlp.gate", layer.experts, hidden).per_expert = true;
       list.experts.push_back({i, {fmt::format("layers.{}.mlp", i)}});
     } else {
       write.gated_mlp("mlp", layer.dense_intermediate, hidden);

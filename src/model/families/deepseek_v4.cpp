@@ -141,7 +141,7 @@ DeepSeekV4::Layer DeepSeekV4::bind_layer(uint32_t i) const {
                             .head_weights = weights.linear(indexer + "scorer.weights_proj")};
   }
   if (config.hash_routed) {
-    bound.experts_of_token = weights.ids(layer + "mlp.gate.tid2eid", parts_.config.moe.experts);
+    bound.experts_of_token = weights.ids(layer + "mlp.gate.tid2eid", config.experts);
   } else {
     bound.router_bias = weights.vector(layer + "mlp.gate.e_score_correction_bias");
   }
@@ -372,7 +372,7 @@ FloatRows DeepSeekV4::feed_forward(Workspace& workspace, const Pass& pass, uint3
   const MoeConfig& moe = parts_.config.moe;
   const Layer& layer = layers_[i];
   const auto plain = workspace.prepare(x);
-  const FloatRows logits = workspace.rows(x.count, moe.experts);
+  const FloatRows logits = workspace.rows(x.count, parts_.config.layers[i].experts);
   workspace.multiply({layer.router.times(*plain, logits, Precision::kExact)});
   std::span<uint32_t> by_token;
   if (!layer.experts_of_token.ids.empty()) {
@@ -389,7 +389,7 @@ FloatRows DeepSeekV4::feed_forward(Workspace& workspace, const Pass& pass, uint3
   const bool rounded = rounds_input(layer.shared_expert.down);
   const RoutedExperts experts{.provider = parts_.experts.get(),
                               .layer = i,
-                              .expert_count = moe.experts,
+                              .expert_count = parts_.config.layers[i].experts,
                               .intermediate = moe.intermediate,
                               .activation = gate_parameters(parts_.config.activation),
                               .fp8_input_block = rounded ? kInputBlock : 0};

@@ -233,7 +233,7 @@ FloatRows Gemma4::feed_forward(Workspace& workspace, uint32_t i, const FloatRows
 FloatRows Gemma4::routed_experts(Workspace& workspace, uint32_t i, const FloatRows& h) const {
   const MoeConfig& moe = parts_.config.moe;
   const Experts& layer = *layers_[i].experts;
-  const FloatRows logits = workspace.rows(h.count, moe.experts);
+  const FloatRows logits = workspace.rows(h.count, parts_.config.layers[i].experts);
   {
     const FloatRows r = rms_norm(workspace, {layer.router_scale, parts_.config.rms_norm_eps}, h);
     const auto input = workspace.prepare(r);
@@ -249,7 +249,7 @@ FloatRows Gemma4::routed_experts(Workspace& workspace, uint32_t i, const FloatRo
   const FloatRows out = workspace.rows(h.count, h.dim);
   const RoutedExperts experts{.provider = parts_.experts.get(),
                               .layer = i,
-                              .expert_count = moe.experts,
+                              .expert_count = parts_.config.layers[i].experts,
                               .intermediate = moe.intermediate,
                               .activation = gate_parameters(parts_.config.activation)};
   const auto input = workspace.prepare(x);

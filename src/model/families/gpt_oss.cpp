@@ -102,12 +102,12 @@ FloatRows GptOss::attention(Workspace& workspace, const Pass& pass, uint32_t i, 
 FloatRows GptOss::feed_forward(Workspace& workspace, uint32_t i, const FloatRows& x) const {
   const MoeConfig& moe = parts_.config.moe;
   const auto input = workspace.prepare(x);
-  const FloatRows logits = workspace.rows(x.count, moe.experts);
+  const FloatRows logits = workspace.rows(x.count, parts_.config.layers[i].experts);
   workspace.multiply({layers_[i].router.times(*input, logits, Precision::kExact)});
   const Routing routing = top_k_softmax(workspace, logits, moe.top_k);
   const RoutedExperts experts{.provider = parts_.experts.get(),
                               .layer = i,
-                              .expert_count = moe.experts,
+                              .expert_count = parts_.config.layers[i].experts,
                               .intermediate = moe.intermediate,
                               .activation = gate_parameters(parts_.config.activation)};
   const FloatRows out = workspace.rows(x.count, x.dim);

@@ -202,14 +202,14 @@ FloatRows Qwen35Moe::feed_forward(Workspace& workspace, uint32_t i, const FloatR
   const MoeConfig& moe = parts_.config.moe;
   const Layer& layer = layers_[i];
   const auto input = workspace.prepare(x);
-  const FloatRows logits = workspace.rows(x.count, moe.experts);
+  const FloatRows logits = workspace.rows(x.count, parts_.config.layers[i].experts);
   const FloatRows shared_gate = workspace.rows(x.count, 1);
   workspace.multiply({layer.router.times(*input, logits, Precision::kExact),
                       layer.shared_expert_gate.times(*input, shared_gate, Precision::kExact)});
   const Routing routing = softmax_top_k(workspace, logits, moe.top_k, moe.renormalize);
   const RoutedExperts experts{.provider = parts_.experts.get(),
                               .layer = i,
-                              .expert_count = moe.experts,
+                              .expert_count = parts_.config.layers[i].experts,
                               .intermediate = moe.intermediate,
                               .activation = gate_parameters(parts_.config.activation)};
   const FloatRows out = workspace.rows(x.count, x.dim);

@@ -119,12 +119,12 @@ FloatRows Qwen3Moe::feed_forward(Workspace& workspace, uint32_t i, const FloatRo
     run_gated_mlp(workspace, *layer.mlp, activation, *input, out);
     return out;
   }
-  const FloatRows logits = workspace.rows(x.count, moe.experts);
+  const FloatRows logits = workspace.rows(x.count, parts_.config.layers[i].experts);
   workspace.multiply({layer.router.times(*input, logits, Precision::kExact)});
   const Routing routing = softmax_top_k(workspace, logits, moe.top_k, moe.renormalize);
   const RoutedExperts experts{.provider = parts_.experts.get(),
                               .layer = i,
-                              .expert_count = moe.experts,
+                              .expert_count = parts_.config.layers[i].experts,
                               .intermediate = moe.intermediate,
                               .activation = activation};
   run_experts(workspace, experts, *input, routing, out);
