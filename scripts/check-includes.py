@@ -20,10 +20,10 @@ MAY_USE = {
     "engine": {"base", "io", "quant", "arch", "kernels", "experts", "model", "text"},
 }
 BELOW_ENGINE = MAY_USE["engine"] | {"engine"}
-MAY_USE["synth"] = {"base", "io", "quant", "arch"}
+MAY_USE["synth"] = {"base", "io", "quant", "arch", "experts"}
 MAY_USE["roofline"] = {"base"}
 MAY_USE["measure"] = BELOW_ENGINE | {"roofline", "synth"}
-MAY_USE["convert"] = BELOW_ENGINE
+MAY_USE["convert"] = BELOW_ENGINE | {"synth"}
 MAY_USE["server"] = BELOW_ENGINE
 MAY_USE["tools"] = BELOW_ENGINE | {"convert", "server", "synth", "roofline", "measure"}
 
