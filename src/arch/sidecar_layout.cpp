@@ -369,8 +369,9 @@ void check_sidecar_layout(const SidecarLayout& layout, const ModelConfig& config
       fail(fmt::format("layer {} {}", index, layer == nullptr ? "is missing" : "has no routed experts"));
     }
     if (layer == nullptr) continue;
-    if (layer->experts != config.moe.experts) {
-      fail(fmt::format("layer {} has {} experts, must have {}", index, layer->experts, config.moe.experts));
+    if (layer->experts != config.experts_of(index)) {
+      fail(fmt::format("layer {} has {} experts, must have {}", index, layer->experts,
+                       config.experts_of(index)));
     }
     for (const Projection projection : kProjections) {
       const MatrixSpec& spec = layer->record.matrix(projection).spec;
