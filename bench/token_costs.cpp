@@ -23,8 +23,9 @@ void print_row(const synth::ModelShape& shape) {
   uint64_t file_size = text.size();
   for (const TensorSpec& spec : specs)
     file_size += spec.shape.elements().value_or(0) * dtype_row(spec.dtype).bits / 8;
-  const std::vector<ShardHeader> shards = {
-      {"model.safetensors", parse_safetensors_header(std::as_bytes(std::span(text)), file_size, shape.name)}};
+  std::vector<ShardHeader> shards;
+  shards.push_back(
+      {"model.safetensors", parse_safetensors_header(std::as_bytes(std::span(text)), file_size, shape.name)});
   const TensorPlan plan = build_tensor_plan(config, TensorCatalog::build(shards, nullptr, shape.name));
 
   constexpr double kGiga = 1e-9;

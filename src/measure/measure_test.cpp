@@ -145,7 +145,8 @@ TEST(ModelBench, RefusesMorePositionsThanTheModelHas) {
 TEST(ModelBench, StopsBetweenPasses) {
   SmallModel small("uniform");
   const BenchProgress progress{.cancelled = [] { return true; }};
-  EXPECT_MACH_ERROR(run_bench(*small.engine, {}, progress), ErrorCode::kCancelled, HasSubstr("stopped"));
+  EXPECT_MACH_ERROR(run_bench(*small.engine, {.prompts = {16}, .generate = 4}, progress),
+                    ErrorCode::kCancelled, HasSubstr("stopped"));
 }
 
 TEST(BenchReport, SharesAreRatesOverTheRoofline) {
