@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/new_folder.h"
 #include "io/json.h"
+#include "synth/sidecar_output.h"
 #include "synth/synth_config.h"
 
 namespace mach::synth {
@@ -62,7 +63,29 @@ SynthResult synthesize(const SynthOptions& options, ThreadPool& pool, const Writ
 
   NewFolder folder(options.out);
   const std::vector<SynthTensor> tensors = plan_storage(config, quant, options.routing, options.seed, pool);
-  write_shards(folder.partial(), tensors, pool, progress);
+  if (options.sidecar) {
+    // Ctrl-C and progress see one piece of work.
+    std::vector<SynthTensor> resident;
+    uint64_t resident_bytes = 0, expert_bytes = 0;
+    for (const SynthTensor& tensor : tensors) {
+      (is_expert_tensor(tensor) ? expert_bytes : resident_bytes) += tensor.bytes();
+      if (!is_expert_tensor(tensor)) resident.push_back(tensor);
+    }
+    const uint64_t room = std::filesystem::space(folder.partial()).available;
+    if (room < resident_bytes + expert_bytes) {
+      throw Error(ErrorCode::kOutOfBudget,
+                  fmt::format("{}: the checkpoint takes {} bytes, {} are free", options.out.string(),
+                              resident_bytes + expert_bytes, room));
+    }
+    write_shards(folder.partial(), resident, pool, [&](uint64_t done, uint64_t total) {
+      return !progress || progress(done, total + expert_bytes);
+    });
+    write_sidecar(folder.partial(), config, tensors, pool, [&](uint64_t done, uint64_t total) {
+      return !progress || progress(resident_bytes + done, resident_bytes + total);
+    });
+  } else {
+    write_shards(folder.partial(), tensors, pool, progress);
+  }
   json["mach_synth"] = {{"like", options.like},
                         {"quant", quant_name(quant)},
                         {"zipf", options.routing.zipf},

@@ -19,6 +19,7 @@ struct SynthOptions {
   std::optional<Quant> quant;  // empty: the shape's own (affine4 for a config.json)
   Routing routing;
   uint64_t seed = 1;
+  bool sidecar = false;       // the engine layout: routed experts in expert_sidecar/ instead of the shards
   std::filesystem::path out;  // appears when it is complete
 };
 

@@ -12,6 +12,7 @@
 #include "arch/registry.h"
 #include "arch/tensor_plan.h"
 #include "base/file.h"
+#include "experts/expert_source.h"
 #include "io/checkpoint_files.h"
 #include "io/json.h"
 #include "quant/decode.h"
@@ -151,6 +152,39 @@ TEST(Synthesize, SameSeedSameBytesOnAnyNumberOfThreads) {
   const std::string first = bytes_of("a", 1, 1);
   EXPECT_EQ(first, bytes_of("b", 3, 1));
   EXPECT_NE(first, bytes_of("c", 1, 2));
+}
+
+// The records that mach makes of the shards' experts.
+TEST(Synthesize, SidecarHoldsTheSameExperts) {
+  for (const SmallShape& small : small_shapes()) {
+    SCOPED_TRACE(small.like);
+    const TempDir dir;
+    SynthOptions options{.like = write_shape(small, dir.path()), .layers = 2, .quant = Quant::kMxFp4};
+    options.out = dir.path() / "shards";
+    const Made made = make(options);
+    options.out = dir.path() / "engine";
+    options.sidecar = true;
+    ThreadPool pool(2);
+    synthesize(options, pool, {});
+    std::vector<std::filesystem::path> shards;
+    for (size_t i = 0; i < made.files.catalog().shards().size(); ++i)
+      shards.push_back(made.files.shard_path(i));
+    const auto wanted = open_checkpoint_source(std::move(shards), made.plan);
+    auto layout = read_sidecar_layout(options.out);
+    ASSERT_TRUE(layout.has_value());
+    check_sidecar_layout(*layout, made.config, "engine");
+    const auto sidecar = open_sidecar_source(options.out, std::move(*layout), true);
+    ReadContext from(make_reader(ReaderKind::kBuffered, wanted->files()));
+    ReadContext to(make_reader(ReaderKind::kBuffered, sidecar->files()));
+    for (const ExpertLayerSpec& layer : wanted->layers()) {
+      AlignedBuffer a(layer.record.size, kDirectIoAlignment), b(layer.record.size, kDirectIoAlignment);
+      for (uint32_t expert = 0; expert < layer.experts; ++expert) {
+        wanted->read({layer.layer, expert}, a.bytes(), from);
+        sidecar->read({layer.layer, expert}, b.bytes(), to);
+        EXPECT_TRUE(std::equal(a.bytes().begin(), a.bytes().end(), b.bytes().begin()));
+      }
+    }
+  }
 }
 
 TEST(Synthesize, StoppedWorkLeavesNothing) {

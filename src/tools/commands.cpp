@@ -10,8 +10,11 @@ int run_generate(int argc, char** argv);
 int run_logits(int argc, char** argv);
 int run_models(int argc, char** argv);
 int run_pull(int argc, char** argv);
+int run_prune(int argc, char** argv);
 int run_render(int argc, char** argv);
 int run_rm(int argc, char** argv);  // pull.cpp
+int run_sidecar(int argc, char** argv);
+int run_slice(int argc, char** argv);  // prune.cpp
 int run_synth(int argc, char** argv);
 int run_tokenize(int argc, char** argv);
 
@@ -27,6 +30,9 @@ std::span<const Command> commands() noexcept {
       {"rm", "Remove a checkpoint from the local cache", run_rm},
       {"bench", "Measure prefill and decode speed against the machine's limits", run_bench},
       {"synth", "Write a random-weight checkpoint of real shape, to measure with", run_synth},
+      {"prune", "Write the engine layout of a checkpoint with a part of its experts", run_prune},
+      {"slice", "Write the engine layout of a checkpoint with all its experts", run_slice},
+      {"sidecar", "Write or check the expert sidecar of a checkpoint", run_sidecar},
       {"completion", "Print a shell completion script", run_completion},
   };
   return kCommands;

@@ -20,6 +20,7 @@ constexpr const char* kExamples =
     "  mach synth --like qwen3-30b-a3b --layers 12 --out /tmp/qwen3-12\n"
     "  mach synth --like gpt-oss-20b --routing zipf:1 --out /tmp/gpt-oss\n"
     "  mach synth --like ./Qwen3-30B-A3B/config.json --quant affine8 --out /tmp/copy\n"
+    "  mach synth --like qwen3-30b-a3b --sidecar --out /tmp/engine\n"
     "  mach bench /tmp/qwen3-12\n"
     "\n"
     "Weights are noise, so the text is too; speed and memory are those of the real model. Tokens spread "
@@ -51,6 +52,8 @@ int run_synth(int argc, char** argv) {
   app.add_option("--quant", quant, fmt::format("{} (default: that of the release people run)", quants));
   app.add_option("--routing", routing, "uniform or zipf:S (default uniform)");
   app.add_option("--seed", options.seed, "Other weights (default 1)");
+  app.add_flag("--sidecar", options.sidecar,
+               "Write the engine layout: experts in expert_sidecar/, for --streaming");
   app.add_option("--threads", threads, "Threads (default: one per core)");
   if (!parse_command_line(app, argc, argv, kExamples)) return 0;
 
