@@ -100,6 +100,11 @@ class RecordCache {
 }  // namespace
 
 std::vector<OutputTensor> sliced_experts(const SourceCheckpoint& source, const KeptExperts& kept) {
+  if (source.plan.mtp_layers > 0) {
+    throw Error(ErrorCode::kUnsupported,
+                source.directory.path().string() +
+                    ": has a multi-token prediction block; its experts can only be written as a sidecar");
+  }
   const auto cache = std::make_shared<RecordCache>(*source.experts);
   const ParameterList list = arch_row(source.config.family).parameters(source.config);
   std::vector<OutputTensor> out;
