@@ -15,6 +15,7 @@ MAY_USE = {
     "arch": {"base", "io", "quant"},
     "kernels": {"base", "quant"},
     "experts": {"base", "io", "quant", "arch"},
+    "preflight": {"base", "io", "quant", "arch", "experts"},
     "model": {"base", "io", "quant", "arch", "kernels", "experts"},
     "text": {"base", "io"},
     "engine": {"base", "io", "quant", "arch", "kernels", "experts", "model", "text"},
@@ -26,6 +27,7 @@ MAY_USE["measure"] = BELOW_ENGINE | {"roofline", "synth"}
 MAY_USE["convert"] = BELOW_ENGINE | {"synth"}
 MAY_USE["server"] = BELOW_ENGINE
 MAY_USE["tools"] = BELOW_ENGINE | {"convert", "server", "synth", "roofline", "measure"}
+MAY_USE["tools"] = BELOW_ENGINE | {"convert", "server", "preflight"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 

@@ -8,7 +8,7 @@ build=(
   g++ cmake ninja-build ccache pkg-config git ca-certificates python3
   nlohmann-json3-dev libsimdjson-dev libcli11-dev libspdlog-dev libfmt-dev libboost1.81-dev
   libcurl4-openssl-dev libpcre2-dev libutf8proc-dev liburing-dev libxxhash-dev libssl-dev libzstd-dev zlib1g-dev
-  prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev
+  prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev python3-jsonschema
 )
 dev=(clang clang-format clang-tidy libclang-rt-14-dev g++-aarch64-linux-gnu qemu-user python3-numpy)
 

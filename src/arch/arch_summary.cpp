@@ -6,23 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "arch/registry.h"
+#include "arch/serving_paths.h"
 
 namespace mach {
-namespace {
-
-// Every cache kind advances several sequences in one pass (Model::forward), so batching follows from the kind being known.
-constexpr bool batches(KvCacheKind kind) noexcept {
-  switch (kind) {
-    case KvCacheKind::kStandard:
-    case KvCacheKind::kHybridGdn:
-    case KvCacheKind::kRotating:
-    case KvCacheKind::kCompressed:
-      return true;
-  }
-  return false;
-}
-
-}  // namespace
 
 nlohmann::ordered_json arch_summary() {
   std::map<std::string, nlohmann::ordered_json> sorted;

@@ -1,4 +1,5 @@
 #include "tools/command.h"
+#include "tools/read_only_commands.h"
 
 namespace mach::tools {
 
@@ -6,9 +7,9 @@ namespace mach::tools {
 int run_archs(int argc, char** argv);
 int run_bench(int argc, char** argv);
 int run_completion(int argc, char** argv);
+int run_doctor(int argc, char** argv);
 int run_generate(int argc, char** argv);
 int run_logits(int argc, char** argv);
-int run_models(int argc, char** argv);
 int run_pull(int argc, char** argv);
 int run_prune(int argc, char** argv);
 int run_render(int argc, char** argv);
@@ -24,8 +25,10 @@ std::span<const Command> commands() noexcept {
       {"logits", "Write the logits of every position of a token sequence", run_logits},
       {"render", "Print the prompt that a chat template makes of a conversation", run_render},
       {"tokenize", "Print the token ids of a text", run_tokenize},
-      {"archs", "List the model architectures that can be loaded", run_archs},
-      {"models", "List local checkpoints and the remote catalogue", run_models},
+      kArchsCommand,
+      kModelsCommand,
+      kCheckCommand,
+      {"doctor", "Report what this machine offers, and what it means", run_doctor},
       {"pull", "Download a checkpoint into the local cache", run_pull},
       {"rm", "Remove a checkpoint from the local cache", run_rm},
       {"bench", "Measure prefill and decode speed against the machine's limits", run_bench},

@@ -145,7 +145,9 @@ int run_models(int argc, char** argv) {
     }
   }
   const std::vector<Row> rows = merge(local, remote);
-  std::cout << (json ? as_json(rows).dump(2) + "\n" : as_table(rows));
+  std::cout << (json ? as_json(rows).dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) +
+                           "\n"
+                     : as_table(rows));
   return 0;
 }
 

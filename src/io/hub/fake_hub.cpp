@@ -40,7 +40,11 @@ FakeRequest parse(const std::string& text) {
     request.headers[name] = line.substr(colon + 2, line.size() - colon - 3);
   }
   const auto range = request.headers.find("range");
-  if (range != request.headers.end()) request.range_begin = std::atoll(range->second.c_str() + 6);
+  if (range != request.headers.end()) {
+    request.range_begin = std::atoll(range->second.c_str() + 6);
+    const size_t dash = range->second.find('-');
+    if (dash + 1 < range->second.size()) request.range_end = std::atoll(range->second.c_str() + dash + 1);
+  }
   return request;
 }
 
@@ -54,8 +58,12 @@ FakeResponse ranged(const FakeRequest& request, const std::string& body) {
   }
   response.status = 206;
   response.body = body.substr(static_cast<size_t>(request.range_begin));
+  if (request.range_end >= 0)
+    response.body.resize(std::min<size_t>(response.body.size(),
+                                          static_cast<size_t>(request.range_end - request.range_begin + 1)));
   response.headers["Content-Range"] = "bytes " + std::to_string(request.range_begin) + "-" +
-                                      std::to_string(body.size() - 1) + "/" + std::to_string(body.size());
+                                      std::to_string(request.range_begin + response.body.size() - 1) + "/" +
+                                      std::to_string(body.size());
   return response;
 }
 

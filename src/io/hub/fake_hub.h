@@ -19,6 +19,7 @@ struct FakeRequest {
   std::string path;                            // with query
   std::map<std::string, std::string> headers;  // names in lower case
   int64_t range_begin = -1;
+  int64_t range_end = -1;  // inclusive
 };
 
 struct FakeResponse {
@@ -54,7 +55,7 @@ class FakeHub {
   std::thread acceptor_;
 };
 
-// `body` from range_begin on as 206, or all of it as 200.
+// The part of `body` that the request asks for as 206, or all of it as 200.
 FakeResponse ranged(const FakeRequest& request, const std::string& body);
 
 }  // namespace mach::testing

@@ -6,7 +6,10 @@
 #include <string_view>
 #include <utility>
 
+// The header's argument checks are macros that name libcurl's functions; here they are pointers.
+#define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
+#include <dlfcn.h>
 
 #include "mach/error.h"
 
@@ -15,14 +18,54 @@ namespace {
 
 constexpr long kMaxRedirects = 8;
 
-// Process-wide set-up of libcurl; it counts its calls, and a function-local object makes it once.
-void ensure_curl_ready() {
-  struct Global {
-    Global() { curl_global_init(CURL_GLOBAL_DEFAULT); }
-    ~Global() { curl_global_cleanup(); }
-  };
-  static const Global global;
-}
+// libcurl, loaded by the first client: it brings thirty libraries along, whose relocation takes longer than all the rest
+// of a command that needs no network.
+struct Curl {
+  decltype(&curl_global_init) global_init;
+  decltype(&curl_global_cleanup) global_cleanup;
+  decltype(&curl_easy_init) easy_init;
+  decltype(&curl_easy_cleanup) easy_cleanup;
+  decltype(&curl_easy_reset) easy_reset;
+  decltype(&::curl_easy_setopt) easy_setopt;
+  decltype(&curl_easy_perform) easy_perform;
+  decltype(&curl_easy_strerror) easy_strerror;
+  decltype(&curl_slist_append) slist_append;
+  decltype(&curl_slist_free_all) slist_free_all;
+
+  static const Curl& get() {
+    static const Curl curl;
+    return curl;
+  }
+  Curl(const Curl&) = delete;
+  Curl& operator=(const Curl&) = delete;
+
+ private:
+  Curl() : library_(::dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL)) {
+    if (library_ == nullptr)
+      throw Error(ErrorCode::kIo, std::string("network access needs libcurl: ") + ::dlerror());
+    find(global_init, "curl_global_init");
+    find(global_cleanup, "curl_global_cleanup");
+    find(easy_init, "curl_easy_init");
+    find(easy_cleanup, "curl_easy_cleanup");
+    find(easy_reset, "curl_easy_reset");
+    find(easy_setopt, "curl_easy_setopt");
+    find(easy_perform, "curl_easy_perform");
+    find(easy_strerror, "curl_easy_strerror");
+    find(slist_append, "curl_slist_append");
+    find(slist_free_all, "curl_slist_free_all");
+    global_init(CURL_GLOBAL_DEFAULT);
+  }
+  // The library stays loaded: its own exit handlers run after this.
+  ~Curl() { global_cleanup(); }
+
+  template <class Function>
+  void find(Function& function, const char* name) {
+    function = reinterpret_cast<Function>(::dlsym(library_, name));
+    if (function == nullptr) throw Error(ErrorCode::kIo, std::string("libcurl has no function ") + name);
+  }
+
+  void* library_;
+};
 
 std::string without_query(const std::string& url) { return url.substr(0, url.find_first_of("?#")); }
 
@@ -41,7 +84,7 @@ std::string_view trimmed(std::string_view text) {
 }
 
 struct SlistDeleter {
-  void operator()(curl_slist* list) const noexcept { curl_slist_free_all(list); }
+  void operator()(curl_slist* list) const noexcept { Curl::get().slist_free_all(list); }
 };
 
 // What the callbacks of one transfer share. libcurl is C: nothing may be thrown through it, so the first
@@ -113,13 +156,14 @@ int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) noex
 }  // namespace
 
 struct HttpClient::Impl {
-  CURL* handle = nullptr;
+  const Curl& api = Curl::get();
+  CURL* handle = api.easy_init();
   Cancelled cancelled;
 
-  Impl() : handle(curl_easy_init()) {}
+  Impl() = default;
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
-  ~Impl() { curl_easy_cleanup(handle); }
+  ~Impl() { api.easy_cleanup(handle); }
 };
 
 std::optional<std::string> HttpResponse::header(const std::string& name) const {
@@ -129,7 +173,6 @@ std::optional<std::string> HttpResponse::header(const std::string& name) const {
 }
 
 HttpClient::HttpClient(Cancelled cancelled) {
-  ensure_curl_ready();
   impl_ = std::make_unique<Impl>();
   if (impl_->handle == nullptr) throw Error(ErrorCode::kIo, "cannot start the HTTP client");
   impl_->cancelled = std::move(cancelled);
@@ -140,8 +183,9 @@ HttpClient::HttpClient(HttpClient&&) noexcept = default;
 HttpClient& HttpClient::operator=(HttpClient&&) noexcept = default;
 
 HttpResponse HttpClient::get(const HttpRequest& request, const Sink& sink) {
+  const Curl& api = impl_->api;
   CURL* curl = impl_->handle;
-  curl_easy_reset(curl);  // keeps connections
+  api.easy_reset(curl);  // keeps connections
 
   Transfer transfer;
   transfer.sink = &sink;
@@ -150,37 +194,37 @@ HttpResponse HttpClient::get(const HttpRequest& request, const Sink& sink) {
 
   std::unique_ptr<curl_slist, SlistDeleter> headers;
   if (!request.bearer_token.empty()) {
-    headers.reset(curl_slist_append(nullptr, ("Authorization: Bearer " + request.bearer_token).c_str()));
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
+    headers.reset(api.slist_append(nullptr, ("Authorization: Bearer " + request.bearer_token).c_str()));
+    api.easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
   }
   std::string range;
   if (request.range_begin) {
     range = std::to_string(*request.range_begin) + "-";
     if (request.range_end) range += std::to_string(*request.range_end);
-    curl_easy_setopt(curl, CURLOPT_RANGE, range.c_str());
+    api.easy_setopt(curl, CURLOPT_RANGE, range.c_str());
   }
   char message[CURL_ERROR_SIZE] = "";
-  curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
-  curl_easy_setopt(curl, CURLOPT_USERAGENT, "mach");
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-  curl_easy_setopt(curl, CURLOPT_MAXREDIRS, kMaxRedirects);
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, static_cast<long>(request.connect_timeout.count()));
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.stall_timeout.count()));
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT, static_cast<long>(request.total_timeout.count()));
-  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, message);
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
+  api.easy_setopt(curl, CURLOPT_URL, request.url.c_str());
+  api.easy_setopt(curl, CURLOPT_USERAGENT, "mach");
+  api.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  api.easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+  api.easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+  api.easy_setopt(curl, CURLOPT_MAXREDIRS, kMaxRedirects);
+  api.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  api.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, static_cast<long>(request.connect_timeout.count()));
+  api.easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  api.easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.stall_timeout.count()));
+  api.easy_setopt(curl, CURLOPT_TIMEOUT, static_cast<long>(request.total_timeout.count()));
+  api.easy_setopt(curl, CURLOPT_ERRORBUFFER, message);
+  api.easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+  api.easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+  api.easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+  api.easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  api.easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  api.easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+  api.easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
 
-  const CURLcode code = curl_easy_perform(curl);
+  const CURLcode code = api.easy_perform(curl);
   const std::string where = without_query(request.url);
   if (transfer.exception) std::rethrow_exception(transfer.exception);
   if (transfer.stopped) throw Error(ErrorCode::kCancelled, "stopped while reading " + where);
@@ -189,7 +233,7 @@ HttpResponse HttpClient::get(const HttpRequest& request, const Sink& sink) {
                                           std::to_string(request.max_body_bytes) + " bytes");
   }
   if (code != CURLE_OK) {
-    throw Error(ErrorCode::kIo, where + ": " + (message[0] != '\0' ? message : curl_easy_strerror(code)));
+    throw Error(ErrorCode::kIo, where + ": " + (message[0] != '\0' ? message : api.easy_strerror(code)));
   }
   return std::move(transfer.response);
 }

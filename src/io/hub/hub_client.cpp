@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <limits>
 #include <thread>
 #include <utility>
 
@@ -16,7 +17,6 @@
 namespace mach {
 namespace {
 
-constexpr int kMaxTries = 6;
 constexpr std::chrono::milliseconds kFirstBackoff{500};
 constexpr std::chrono::seconds kLongestWait{120};
 constexpr uint64_t kMaxListingBytes = 64U << 20;
@@ -146,12 +146,12 @@ HttpResponse HubClient::get(const HttpRequest& request, const std::string& what,
     try {
       response = http_.get(request, sink ? guarded : sink);
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::kIo || delivered || attempt == kMaxTries) throw;
+      if (error.code() != ErrorCode::kIo || delivered || attempt == settings_.tries) throw;
       wait(backoff);
       continue;
     }
     const bool again = response.status == 429 || response.status >= 500;
-    if (again && attempt < kMaxTries) {
+    if (again && attempt < settings_.tries) {
       wait(retry_after(response).value_or(std::chrono::duration_cast<std::chrono::seconds>(backoff)));
       if (response.status != 429) wait(backoff);
       continue;
@@ -170,7 +170,7 @@ HttpResponse HubClient::get(const HttpRequest& request, const std::string& what,
         throw Error(ErrorCode::kNotFound, what + ": the hub has no such repository, revision or file");
       case 429:
         throw Error(ErrorCode::kOverloaded, what + ": the hub still says to slow down (429) after " +
-                                                std::to_string(kMaxTries) + " tries");
+                                                std::to_string(settings_.tries) + " tries");
       default:
         throw Error(ErrorCode::kIo,
                     what + ": the hub answered with status " + std::to_string(response.status));
@@ -217,6 +217,33 @@ void HubClient::file_bytes(const HubModelId& id, const std::string& revision, co
   if (begin > 0) request.range_begin = begin;
   request.max_body_bytes = max_bytes;
   get(request, id.repo + ": " + path, sink);
+}
+
+std::string HubClient::file_part(const HubModelId& id, const std::string& revision, const std::string& path,
+                                 uint64_t begin, uint64_t size) {
+  struct Enough {};  // ends the transfer of a whole file
+  if (size == 0) return {};
+  HttpRequest request = request_for("/" + url_encode(id.repo, true) + "/resolve/" +
+                                    url_encode(revision, false) + "/" + url_encode(path, true));
+  request.range_begin = begin;
+  request.range_end = begin + size - 1;
+  request.max_body_bytes = std::numeric_limits<uint64_t>::max();
+  std::string part;
+  uint64_t skip = 0;
+  bool first = true;
+  try {
+    get(request, id.repo + ": " + path, [&](const HttpResponse& head, std::span<const std::byte> bytes) {
+      if (std::exchange(first, false) && head.status == 200) skip = begin;
+      const uint64_t passed = std::min<uint64_t>(skip, bytes.size());
+      skip -= passed;
+      bytes = bytes.subspan(passed);
+      bytes = bytes.first(std::min<uint64_t>(bytes.size(), size - part.size()));
+      part.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      if (part.size() == size) throw Enough{};
+    });
+  } catch (const Enough&) {  // what was wanted is here
+  }
+  return part;
 }
 
 }  // namespace mach

@@ -19,6 +19,7 @@ namespace mach {
 struct HubSettings {
   std::string endpoint = "https://huggingface.co";  // HF_ENDPOINT
   std::string token;                                // HF_TOKEN; never printed
+  int tries = 6;  // of one request, while a second can mend what went wrong (429, 5xx, a broken connection)
 
   // HF_ENDPOINT, HF_TOKEN (older HUGGING_FACE_HUB_TOKEN), else the token file below HF_HOME.
   static HubSettings from_process();
@@ -53,6 +54,11 @@ class HubClient {
   // 206 bodies; `head.status` tells which.
   void file_bytes(const HubModelId& id, const std::string& revision, const std::string& path, uint64_t begin,
                   uint64_t max_bytes, const HttpClient::Sink& sink);
+
+  // `size` bytes of a file from `begin` on, fewer where the file ends before. A hub that ignores ranges is read up to
+  // the end of the part and then left.
+  std::string file_part(const HubModelId& id, const std::string& revision, const std::string& path,
+                        uint64_t begin, uint64_t size);
 
  private:
   HttpResponse get(const HttpRequest& request, const std::string& what, const HttpClient::Sink& sink = {});

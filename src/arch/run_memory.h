@@ -1,0 +1,38 @@
+// Memory that a run takes beside the weights: the caches of a sequence as the cache classes allocate them (whole blocks,
+// rollback rows, staging), and the intermediate values of a prompt pass. kv_bytes_at() in model_bytes.h is what the numbers
+// of a sequence need at least; this is what mach takes for them. Pure functions of the config.
+#pragma once
+
+#include <cstdint>
+
+#include "arch/model_config.h"
+
+namespace mach {
+
+struct RunShape {
+  uint32_t context = 0;           // tokens of the sequence
+  uint32_t prefill_chunk = 512;   // tokens of a pass
+  uint32_t rollback = 32;         // tokens that every cache can take back
+  uint32_t kv_element_bytes = 2;  // 4 in exact mode
+  bool int8_activations = true;   // fast mode with low-bit weights
+  uint32_t threads = 1;
+};
+
+// Bytes, per cache kind, of one sequence of `context` tokens. staging is what caches hold besides while a prompt is
+// processed; it is gone in decode.
+struct CacheMemory {
+  uint64_t paged = 0;       // full attention
+  uint64_t windows = 0;     // sliding windows
+  uint64_t compressed = 0;  // entries of DeepSeek V4, with the raw rows of open windows
+  uint64_t recurrent = 0;   // Gated DeltaNet: state, its base, convolution window, records for rollback
+  uint64_t staging = 0;
+  uint64_t steady() const noexcept { return paged + windows + compressed + recurrent; }
+  uint64_t peak() const noexcept { return steady() + staging; }
+};
+CacheMemory cache_memory(const ModelConfig& config, const RunShape& shape);
+
+// Intermediate values of the largest pass: arena, quantised inputs, per-thread scratch, one row of logits. An estimate: it
+// counts the rows that the graphs take and not the small change; run_memory_test.cpp compares it with real passes.
+uint64_t scratch_memory(const ModelConfig& config, const RunShape& shape);
+
+}  // namespace mach

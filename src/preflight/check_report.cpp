@@ -1,0 +1,289 @@
+#include "preflight/check_report.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "mach/error.h"
+
+#include "arch/registry.h"
+#include "io/json.h"
+#include "preflight/draft_facts.h"
+#include "quant/codec.h"
+
+namespace mach {
+namespace {
+
+constexpr uint32_t kDefaultContext = 8192;
+constexpr const char* kSidecarLayout = "expert_sidecar/layout.json";
+
+// What is wrong with a checkpoint, as opposed to with this machine or the question.
+bool is_about_the_model(ErrorCode code) {
+  return code == ErrorCode::kUnsupported || code == ErrorCode::kCorruptFile || code == ErrorCode::kTooLarge ||
+         code == ErrorCode::kNotFound || code == ErrorCode::kInvalidRequest;
+}
+
+bool is_float(CodecId codec) {
+  return codec == CodecId::kBF16 || codec == CodecId::kF16 || codec == CodecId::kF32;
+}
+
+// The formats that loading will bind; it refuses what the codec table does.
+void check_formats(const TensorPlan& plan) {
+  const auto check = [&](const WeightRef& ref) {
+    check_format(ref.format, ref.cols, plan.tensors[ref.codes.tensor].name);
+  };
+  for (const auto& [name, ref] : plan.matrices) check(ref);
+  for (const ExpertLayerPlan& layer : plan.experts) {
+    check(layer.experts.front().gate);
+    check(layer.experts.front().down);
+  }
+}
+
+class Inspection {
+ public:
+  Inspection(const ModelSource& source, const CheckOptions& options) : source_(source), options_(options) {}
+
+  CheckReport run() {
+    report_.model = source_.name();
+    report_.local = source_.folder().has_value();
+    const std::string text = config_text();
+    try {
+      if (!text.empty()) read_config(text);
+      if (config_) read_tensors();
+      report_.supported = config_.has_value();
+    } catch (const Error& error) {
+      if (!is_about_the_model(error.code())) throw;
+      report_.problem = error.what();
+    }
+    if (config_) {
+      measure();
+      if (report_.memory) forecast();
+    }
+    judge_paths();
+    conclude();
+    return std::move(report_);
+  }
+
+ private:
+  // Empty after a file so long that nobody parses it.
+  std::string config_text() {
+    try {
+      return source_.config_text();
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kTooLarge) throw;
+      report_.problem = error.what();
+      return {};
+    }
+  }
+
+  void read_config(const std::string& text) {
+    const nlohmann::json json = parse_json(text, source_.config_name());
+    if (json.is_object()) {
+      if (const auto type = json.find("model_type"); type != json.end() && type->is_string())
+        report_.model_type = type->get<std::string>();
+    }
+    config_ = parse_model_config(json, source_.config_name());
+    if (options_.context_length && *options_.context_length > config_->max_position_embeddings) {
+      throw Error(ErrorCode::kUsage,
+                  fmt::format("--context-length: {} is more than the {} positions of the model",
+                              *options_.context_length, config_->max_position_embeddings));
+    }
+    report_.parameters = count_parameters(*config_);
+    report_.kv = kv_bytes(*config_, 2);
+    read_artifacts();
+  }
+
+  void read_artifacts() {
+    ArtifactFacts& artifacts = report_.artifacts;
+    artifacts.tokenizer = source_.has_file("tokenizer.json");
+    artifacts.chat_template = source_.has_file("chat_template.jinja");
+    artifacts.sidecar = source_.has_file(kSidecarLayout);
+    if (options_.draft_dir) {
+      artifacts.draft_dir = options_.draft_dir->string();
+      const DraftFacts draft = inspect_draft(*options_.draft_dir, *config_);
+      artifacts.draft = draft.state;
+      artifacts.draft_fault = draft.fault;
+      draft_bytes_ = draft.bytes;
+    }
+  }
+
+  void read_tensors() {
+    const auto catalog = source_.catalog();
+    if (!catalog) {
+      if (!source_.catalog_note().empty()) report_.notes.push_back(source_.catalog_note());
+      if (const auto format = announced_expert_format(*config_)) report_.quant = weight_format_label(*format);
+      return;
+    }
+    plan_ = build_tensor_plan(*config_, *catalog, {.experts_in_sidecar = report_.artifacts.sidecar});
+    check_formats(*plan_);
+    report_.artifacts.weights = true;
+    report_.layout = expert_layout_name(plan_->layout);
+    report_.quant = plan_->quant;
+    look_for_mtp(*catalog);
+    if (!plan_->unused.empty()) {
+      report_.notes.push_back(fmt::format("{} tensors are not part of the model, the first is {}",
+                                          plan_->unused.size(), plan_->unused.front()));
+    }
+  }
+
+  // A block that is there and wrong keeps speculation from using it, not the model from loading.
+  void look_for_mtp(const TensorCatalog& catalog) {
+    if (config_->mtp_layers == 0 && arch_row(config_->family).mtp_parameters == nullptr) return;
+    try {
+      const TensorPlan plan = build_tensor_plan(
+          *config_, catalog, {.mtp = true, .experts_in_sidecar = report_.artifacts.sidecar});
+      report_.artifacts.mtp_block = plan.mtp_layers > 0;
+    } catch (const Error& error) {
+      report_.notes.push_back(std::string("multi-token prediction block: ") + error.what());
+    }
+  }
+
+  // Sizes: exact where headers were read, else as config.json announces them.
+  void measure() {
+    // With a sidecar the plan has no experts: then only config.json tells their format.
+    const bool exact = plan_ && (!plan_->experts.empty() || plan_->layout == ExpertLayout::kNone);
+    std::optional<ModelBytes> bytes = exact ? model_bytes(*config_, *plan_) : estimate_model_bytes(*config_);
+    report_.exact_sizes = exact;
+    if (!bytes) return;
+    MemoryRequest request;
+    request.run.context =
+        options_.context_length.value_or(std::min(config_->max_position_embeddings, kDefaultContext));
+    request.run.threads = options_.threads;
+    request.expert_cache_bytes = options_.expert_cache_bytes;
+    request.draft_bytes = draft_bytes_;
+    request.tokenizer_file_bytes = source_.file_size("tokenizer.json").value_or(0);
+    request.available = options_.available_memory;
+    report_.memory = estimate_memory(*config_, *bytes, request);
+    if (report_.memory->bank < report_.memory->bank_floor) {
+      report_.notes.push_back(
+          fmt::format("an expert cache of {:.3f} GB is smaller than one token's working set; "
+                      "the smallest that works is {:.3f} GB",
+                      static_cast<double>(report_.memory->bank) / 1e9,
+                      static_cast<double>(report_.memory->bank_floor) / 1e9));
+    }
+  }
+
+  void forecast() {
+    if (!options_.memory_bandwidth) return;
+    uint64_t lookup = report_.parameters->embedding * 2;
+    if (plan_) {
+      const WeightRef* table = plan_->find_matrix("embed_tokens");
+      lookup = plan_->tied_head || table == nullptr ? 0 : table->bytes();
+    }
+    report_.forecast = forecast_decode(*report_.memory, lookup,
+                                       {.memory = *options_.memory_bandwidth, .disk = options_.disk_rate});
+  }
+
+  void judge_paths() {
+    PathFacts facts;
+    facts.checkpoint = true;
+    facts.arch = config_ ? &arch_row(config_->family) : nullptr;
+    facts.tokenizer = report_.artifacts.tokenizer;
+    facts.sidecar = report_.artifacts.sidecar;
+    facts.draft = report_.artifacts.draft;
+    facts.draft_fault = report_.artifacts.draft_fault;
+    facts.mtp_block = report_.artifacts.mtp_block;
+    if (config_) facts.gguf_experts = config_->quant.gguf_experts;
+    if (plan_) {
+      facts.layout = plan_->layout;
+      if (!plan_->experts.empty())
+        facts.float_experts = is_float(plan_->experts.front().experts.front().gate.format.codec);
+    } else if (config_) {
+      if (const auto format = announced_expert_format(*config_))
+        facts.float_experts = is_float(format->codec);
+    }
+    for (const ServingPathRow& row : serving_paths()) {
+      PathVerdict verdict{PathStatus::kBlocked, "mach does not load this checkpoint"};
+      if (report_.supported) verdict = path_verdict(row.path, facts);
+      report_.paths.push_back({std::string(row.name), std::move(verdict)});
+    }
+  }
+
+  PathStatus status(ServingPath path) const {
+    return report_.paths[static_cast<size_t>(path)].verdict.status;
+  }
+
+  void conclude() {
+    if (!report_.supported) {
+      report_.verdict = "not supported";
+      return;
+    }
+    const Fit resident = report_.memory ? report_.memory->resident : Fit::kUnknown;
+    const Fit streaming = report_.memory ? report_.memory->streaming : Fit::kUnknown;
+    const bool can_stream = status(ServingPath::kExpertStreaming) == PathStatus::kOk;
+    const bool stream = resident == Fit::kWontFit || resident == Fit::kTight;
+    if (resident == Fit::kUnknown) {
+      report_.verdict = "supported; whether it fits in memory is not known";
+    } else if (!stream) {
+      report_.verdict = "supported; all experts fit in memory";
+    } else if (streaming == Fit::kWontFit) {
+      report_.verdict =
+          "supported, but it does not fit in this machine's memory, not even by streaming experts";
+    } else if (can_stream) {
+      report_.verdict = "supported by streaming experts from disk";
+    } else {
+      report_.verdict = "supported, but its experts do not fit in this machine's memory";
+    }
+    serve(stream);
+  }
+
+  void serve(bool stream) {
+    if (status(ServingPath::kOpenAiHttp) != PathStatus::kOk) {
+      if (report_.artifacts.tokenizer && report_.local)
+        report_.serve_with = fmt::format("mach-generate {} --prompt TEXT", shell_word(source_.name()));
+      return;
+    }
+    report_.serve_with = fmt::format("mach-serve --checkpoint {} {}", shell_word(source_.name()),
+                                     stream ? "--streaming" : "--no-streaming");
+    if (!report_.local) report_.serve_with = "mach pull " + source_.name() + " && " + report_.serve_with;
+    if (stream && options_.expert_cache_bytes)
+      report_.serve_with +=
+          fmt::format(" --expert-cache-gb {:g}", static_cast<double>(*options_.expert_cache_bytes) / 1e9);
+    if (status(ServingPath::kSpecdec) == PathStatus::kOk && report_.artifacts.draft == DraftState::kUsable)
+      report_.serve_with += " --draft-dir " + shell_word(report_.artifacts.draft_dir);
+    else if (status(ServingPath::kSpecdec) != PathStatus::kOk)
+      report_.serve_with += " --target-only";
+  }
+
+  // Quoted for a shell where it is more than a plain word.
+  static std::string shell_word(const std::string& word) {
+    const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) {
+      return std::isalnum(c) != 0 ||
+             std::string_view("._-/+@:,=~").find(static_cast<char>(c)) != std::string_view::npos;
+    });
+    if (plain) return word;
+    std::string quoted = "'";
+    for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return quoted + "'";
+  }
+
+  const ModelSource& source_;
+  const CheckOptions& options_;
+  CheckReport report_;
+  std::optional<ModelConfig> config_;
+  std::optional<TensorPlan> plan_;
+  uint64_t draft_bytes_ = 0;
+};
+
+}  // namespace
+
+CheckReport make_check_report(const ModelSource& source, const CheckOptions& options) {
+  return Inspection(source, options).run();
+}
+
+PathMatrix path_matrix() {
+  std::vector<const ArchRow*> rows;
+  for (const ArchRow& row : arch_rows()) rows.push_back(&row);
+  std::sort(rows.begin(), rows.end(),
+            [](const ArchRow* a, const ArchRow* b) { return a->model_type < b->model_type; });
+  PathMatrix out;
+  for (const ArchRow* row : rows) out.model_types.emplace_back(row->model_type);
+  for (const ServingPathRow& path : serving_paths()) {
+    auto& line = out.verdicts.emplace_back();
+    for (const ArchRow* row : rows) line.push_back(path_verdict(path.path, {.arch = row}));
+  }
+  return out;
+}
+
+}  // namespace mach

@@ -1,0 +1,140 @@
+// docs/CLI.md and `mach COMMAND --help` name the same commands and the same options, and shell completion offers them.
+#include <algorithm>
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/mach_program.h"
+#include "support/temp_dir.h"
+
+namespace mach::testing {
+namespace {
+
+using Names = std::set<std::string>;
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+// The commands that `mach --help` lists.
+Names commands() {
+  Names names;
+  bool listing = false;
+  for (const std::string& line : lines_of(run_mach({"--help"}).out)) {
+    if (line == "Commands:") {
+      listing = true;
+    } else if (line.empty()) {
+      listing = false;
+    } else if (listing) {
+      names.insert(line.substr(2, line.find(' ', 2) - 2));
+    }
+  }
+  return names;
+}
+
+// The options in the list of a help text: lines like "  -y,--yes   Do not ask".
+Names options_of_help(const std::string& help) {
+  static const std::regex kOption("^  (-[A-Za-z0-9],)*(--[a-z][a-z0-9-]*)(,--[a-z][a-z0-9-]*)*.*");
+  static const std::regex kName("(--[a-z][a-z0-9-]*)");
+  Names names;
+  for (const std::string& line : lines_of(help)) {
+    if (line.starts_with("Examples:")) break;
+    if (!std::regex_match(line, kOption)) continue;
+    const std::string head = line.substr(0, line.find(' ', 2));
+    for (std::sregex_iterator name(head.begin(), head.end(), kName), end; name != end; ++name)
+      names.insert(name->str());
+  }
+  names.erase("--help");  // of every command; documented once
+  return names;
+}
+
+struct Documented {
+  std::map<std::string, Names> options;  // by command
+};
+
+// Sections "## mach NAME" and, in their tables, rows that begin with "| `--option".
+Documented documented() {
+  static const std::regex kSection("^## mach ([a-z-]+)$");
+  static const std::regex kRow("^\\| `(-[A-Za-z0-9], )?--.*");
+  static const std::regex kName("(--[a-z][a-z0-9-]*)");
+  Documented out;
+  std::string command;
+  for (const std::string& line : lines_of(read_file(source_dir() / "docs/CLI.md"))) {
+    std::smatch match;
+    if (line.starts_with("## ")) command.clear();
+    if (std::regex_match(line, match, kSection)) {
+      command = match[1];
+      out.options[command];
+    } else if (!command.empty() && std::regex_match(line, kRow)) {
+      const std::string cell = line.substr(0, line.find('|', 1));
+      for (std::sregex_iterator name(cell.begin(), cell.end(), kName), end; name != end; ++name)
+        out.options[command].insert(name->str());
+    }
+  }
+  return out;
+}
+
+TEST(CliDocs, EveryCommandHasASectionAndEverySectionACommand) {
+  Names sections;
+  for (const auto& [command, options] : documented().options) sections.insert(command);
+  EXPECT_EQ(sections, commands());
+}
+
+TEST(CliDocs, OptionsInHelpAndDocumentationAreTheSame) {
+  const Documented docs = documented();
+  for (const std::string& command : commands()) {
+    const auto section = docs.options.find(command);
+    if (section == docs.options.end()) continue;
+    const ProcessResult help = run_mach({command, "--help"});
+    EXPECT_EQ(help.status, 0) << command << help.err;
+    EXPECT_EQ(options_of_help(help.out), section->second)
+        << "docs/CLI.md, section \"## mach " << command
+        << "\": one row \"| `--option VALUE` | what it does |\" per option";
+  }
+}
+
+TEST(CliDocs, EveryHelpSaysWhatItDoesShowsExamplesAndExitStatuses) {
+  for (const std::string& command : commands()) {
+    const std::string help = run_mach({command, "--help"}).out;
+    EXPECT_THAT(help, ::testing::HasSubstr("Examples:")) << command;
+    if (command != "completion") {
+      EXPECT_THAT(help, ::testing::HasSubstr("xit status")) << command;
+    }
+    EXPECT_FALSE(help.starts_with("Usage")) << command << ": the first line says what it does";
+  }
+}
+
+TEST(CliDocs, CompletionKnowsEveryCommand) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const std::string script = run_mach({"completion", shell}).out;
+    for (const std::string& command : commands()) EXPECT_THAT(script, ::testing::HasSubstr(command)) << shell;
+  }
+}
+
+// What bash would offer, by running the function of the script as bash does.
+TEST(CliDocs, BashCompletesTheOptionsOfEveryCommand) {
+  const TempDir folder;
+  const std::string program = mach_program().parent_path().string();
+  for (const std::string& command : commands()) {
+    const std::string line = "PATH=" + program + ":$PATH; source <(mach completion bash); COMP_WORDS=(mach " +
+                             command +
+                             " --); COMP_CWORD=2; _mach_complete; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    const ProcessResult run = run_program({"/bin/bash", "-c", line});
+    Names offered;
+    for (const std::string& word : lines_of(run.out)) offered.insert(word);
+    for (const std::string& option : options_of_help(run_mach({command, "--help"}).out))
+      EXPECT_TRUE(offered.contains(option)) << command << " " << option << run.err;
+  }
+}
+
+}  // namespace
+}  // namespace mach::testing
