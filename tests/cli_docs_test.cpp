@@ -1,5 +1,5 @@
 // docs/CLI.md and `mach COMMAND --help` name the same commands and the same options, and shell completion offers them.
-#include <algorithm>
+#include <cctype>
 #include <map>
 #include <regex>
 #include <set>
@@ -57,43 +57,67 @@ Names options_of_help(const std::string& help) {
   return names;
 }
 
-struct Documented {
-  std::map<std::string, Names> options;  // by command
+// "## Loading a model" -> "loading-a-model", as links name it.
+std::string slug(std::string title) {
+  for (char& c : title) c = c == ' ' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return title;
+}
+
+// A section of docs/CLI.md: the options of its table's rows, which begin with "| `--option", and the other sections whose
+// options it includes by a link such as (#loading-a-model).
+struct Section {
+  Names options;
+  Names links;
 };
 
-// Sections "## mach NAME" and, in their tables, rows that begin with "| `--option".
-Documented documented() {
-  static const std::regex kSection("^## mach ([a-z-]+)$");
+// By slug; that of "## mach NAME" is "mach-NAME".
+std::map<std::string, Section> sections() {
   static const std::regex kRow("^\\| `(-[A-Za-z0-9], )?--.*");
   static const std::regex kName("(--[a-z][a-z0-9-]*)");
-  Documented out;
-  std::string command;
+  static const std::regex kLink("\\(#([a-z-]+)\\)");
+  std::map<std::string, Section> out;
+  Section* section = nullptr;
   for (const std::string& line : lines_of(read_file(source_dir() / "docs/CLI.md"))) {
-    std::smatch match;
-    if (line.starts_with("## ")) command.clear();
-    if (std::regex_match(line, match, kSection)) {
-      command = match[1];
-      out.options[command];
-    } else if (!command.empty() && std::regex_match(line, kRow)) {
-      const std::string cell = line.substr(0, line.find('|', 1));
-      for (std::sregex_iterator name(cell.begin(), cell.end(), kName), end; name != end; ++name)
-        out.options[command].insert(name->str());
+    if (line.starts_with("## ")) section = &out[slug(line.substr(3))];
+    if (section == nullptr) continue;
+    for (std::sregex_iterator link(line.begin(), line.end(), kLink), end; link != end; ++link)
+      section->links.insert((*link)[1]);
+    if (!std::regex_match(line, kRow)) continue;
+    const std::string cell = line.substr(0, line.find('|', 1));
+    for (std::sregex_iterator name(cell.begin(), cell.end(), kName), end; name != end; ++name)
+      section->options.insert(name->str());
+  }
+  return out;
+}
+
+// Command -> the options that its section documents.
+std::map<std::string, Names> documented() {
+  const auto all = sections();
+  std::map<std::string, Names> out;
+  for (const auto& [name, section] : all) {
+    if (!name.starts_with("mach-")) continue;
+    Names options = section.options;
+    for (const std::string& link : section.links) {
+      const auto other = all.find(link);
+      if (other != all.end() && !link.starts_with("mach-"))
+        options.insert(other->second.options.begin(), other->second.options.end());
     }
+    out[name.substr(5)] = options;
   }
   return out;
 }
 
 TEST(CliDocs, EveryCommandHasASectionAndEverySectionACommand) {
-  Names sections;
-  for (const auto& [command, options] : documented().options) sections.insert(command);
-  EXPECT_EQ(sections, commands());
+  Names described;
+  for (const auto& [command, options] : documented()) described.insert(command);
+  EXPECT_EQ(described, commands());
 }
 
 TEST(CliDocs, OptionsInHelpAndDocumentationAreTheSame) {
-  const Documented docs = documented();
+  const auto docs = documented();
   for (const std::string& command : commands()) {
-    const auto section = docs.options.find(command);
-    if (section == docs.options.end()) continue;
+    const auto section = docs.find(command);
+    if (section == docs.end()) continue;
     const ProcessResult help = run_mach({command, "--help"});
     EXPECT_EQ(help.status, 0) << command << help.err;
     EXPECT_EQ(options_of_help(help.out), section->second)
