@@ -32,7 +32,7 @@ struct CacheMemory {
 CacheMemory cache_memory(const ModelConfig& config, const RunShape& shape);
 
 // Intermediate values of the largest pass: arena, quantised inputs, per-thread scratch, one row of logits. An estimate: it
-// counts the rows that the graphs take and not the small change; run_memory_test.cpp compares it with real passes.
+// counts the rows that the graphs take and not the small change.
 uint64_t scratch_memory(const ModelConfig& config, const RunShape& shape);
 
 }  // namespace mach
