@@ -12,7 +12,7 @@ constexpr uint64_t kBlockTokens = 64;      // PagedKv::kBlockTokens, EntryList::
 constexpr uint64_t kKeptStagingRows = 32;  // RingKv
 constexpr uint64_t kFloat = 4;
 
-constexpr uint64_t kThreadScratch = uint64_t{1} << 20;  // unpacked panels, attention tiles
+constexpr uint64_t kThreadScratch = uint64_t{512} << 10;  // unpacked panels, attention tiles
 
 uint64_t blocks_of(uint64_t rows) { return round_up(rows, kBlockTokens); }
 
@@ -118,7 +118,27 @@ uint64_t ffn_floats(const ModelConfig& config, const LayerConfig& layer) {
 // Bytes of the int8 form of a row: values, a scale per 32, sums per 16, 32, 64 and 128.
 uint64_t int8_row(uint64_t dim) { return dim + dim / 32 * kFloat + dim * 15 / 128 * kFloat; }
 
+uint64_t turned(const WeightRef& ref) {
+  return ref.transposed ? uint64_t{ref.rows} * ref.cols * (ref.format.bits / 8) : 0;
+}
+
+uint64_t floats(const std::optional<VectorRef>& ref) { return ref ? ref->count * kFloat : 0; }
+
 }  // namespace
+
+uint64_t load_copies(const TensorPlan& plan) {
+  uint64_t sum = 0;
+  for (const auto& [name, ref] : plan.matrices) sum += turned(ref);
+  for (const auto& [name, ref] : plan.vectors) sum += ref.count * kFloat;
+  for (const auto& [name, ref] : plan.integers) sum += uint64_t{ref.rows} * ref.cols * sizeof(uint32_t);
+  for (const ExpertLayerPlan& layer : plan.experts) {
+    for (const ExpertRef& expert : layer.experts) {
+      sum += turned(expert.gate) + turned(expert.up) + turned(expert.down) + floats(expert.gate_bias) +
+             floats(expert.up_bias) + floats(expert.down_bias);
+    }
+  }
+  return sum;
+}
 
 CacheMemory cache_memory(const ModelConfig& config, const RunShape& shape) {
   CacheMemory out;

@@ -6,8 +6,13 @@
 #include <cstdint>
 
 #include "arch/model_config.h"
+#include "arch/tensor_plan.h"
 
 namespace mach {
+
+// Bytes that loading copies beside the mapped file: matrices stored input-major are turned once, small vectors become fp32.
+// The file's own pages stay in memory too.
+uint64_t load_copies(const TensorPlan& plan);
 
 struct RunShape {
   uint32_t context = 0;           // tokens of the sequence

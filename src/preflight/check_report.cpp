@@ -8,6 +8,7 @@
 #include "mach/error.h"
 
 #include "arch/registry.h"
+#include "arch/sidecar_layout.h"
 #include "io/json.h"
 #include "preflight/draft_facts.h"
 #include "quant/codec.h"
@@ -16,7 +17,6 @@ namespace mach {
 namespace {
 
 constexpr uint32_t kDefaultContext = 8192;
-constexpr const char* kSidecarLayout = "expert_sidecar/layout.json";
 
 // What is wrong with a checkpoint, as opposed to with this machine or the question.
 bool is_about_the_model(ErrorCode code) {
@@ -98,13 +98,40 @@ class Inspection {
     ArtifactFacts& artifacts = report_.artifacts;
     artifacts.tokenizer = source_.has_file("tokenizer.json");
     artifacts.chat_template = source_.has_file("chat_template.jinja");
-    artifacts.sidecar = source_.has_file(kSidecarLayout);
+    read_sidecar();
     if (options_.draft_dir) {
       artifacts.draft_dir = options_.draft_dir->string();
       const DraftFacts draft = inspect_draft(*options_.draft_dir, *config_);
       artifacts.draft = draft.state;
       artifacts.draft_fault = draft.fault;
       draft_bytes_ = draft.bytes;
+    }
+  }
+
+  // As the loader reads it: the layout, that it is this model's, and that its files are whole.
+  void read_sidecar() {
+    const std::string folder = std::string(kSidecarFolder) + "/";
+    const std::string path = folder + std::string(kSidecarLayoutFile);
+    try {
+      const auto text = source_.text(path);
+      if (!text) return;
+      const std::string what = source_.name() + ": " + path;
+      SidecarLayout layout = parse_sidecar_layout(*text, what);
+      check_sidecar_layout(layout, *config_, what);
+      for (const SidecarLayer& layer : layout.layers) {
+        const std::string file = folder + sidecar_layer_file(layer.layer);
+        const auto size = source_.file_size(file);
+        if (!size) throw Error(ErrorCode::kNotFound, source_.name() + ": " + file + " is missing");
+        if (*size != layer.file_size()) {
+          throw Error(ErrorCode::kCorruptFile, fmt::format("{}: {} has {} bytes, its layout says {}",
+                                                           source_.name(), file, *size, layer.file_size()));
+        }
+      }
+      report_.artifacts.sidecar = true;
+      sidecar_ = std::move(layout);
+    } catch (const Error& error) {
+      report_.artifacts.sidecar_fault = error.what();
+      report_.notes.push_back(std::string("sidecar: ") + error.what());
     }
   }
 
@@ -141,15 +168,17 @@ class Inspection {
 
   // Sizes: exact where headers were read, else as config.json announces them.
   void measure() {
-    // With a sidecar the plan has no experts: then only config.json tells their format.
-    const bool exact = plan_ && (!plan_->experts.empty() || plan_->layout == ExpertLayout::kNone);
-    std::optional<ModelBytes> bytes = exact ? model_bytes(*config_, *plan_) : estimate_model_bytes(*config_);
-    report_.exact_sizes = exact;
+    std::optional<ModelBytes> bytes = plan_ ? model_bytes(*config_, *plan_) : estimate_model_bytes(*config_);
+    const bool planned = plan_ && (!plan_->experts.empty() || plan_->layout == ExpertLayout::kNone);
+    report_.exact_sizes = planned || (plan_ && sidecar_);
+    if (bytes && !planned && !add_sidecar(*bytes) && plan_) bytes.reset();  // nothing tells the experts' size
     if (!bytes) return;
     MemoryRequest request;
     request.run.context =
         options_.context_length.value_or(std::min(config_->max_position_embeddings, kDefaultContext));
     request.run.threads = options_.threads;
+    request.run.int8_activations = is_quantised();
+    if (plan_) request.copies = load_copies(*plan_);
     request.expert_cache_bytes = options_.expert_cache_bytes;
     request.draft_bytes = draft_bytes_;
     request.tokenizer_file_bytes = source_.file_size("tokenizer.json").value_or(0);
@@ -162,6 +191,28 @@ class Inspection {
                       static_cast<double>(report_.memory->bank) / 1e9,
                       static_cast<double>(report_.memory->bank_floor) / 1e9));
     }
+  }
+
+  // Experts that only the sidecar holds, record by record. False: there is no sidecar.
+  bool add_sidecar(ModelBytes& bytes) const {
+    if (!sidecar_) return false;
+    bytes.routed = bytes.token_working_set = 0;
+    bytes.expert.clear();
+    for (const SidecarLayer& layer : sidecar_->layers) {
+      if (layer.layer >= config_->layer_count()) continue;  // of a multi-token prediction block
+      bytes.expert.push_back(layer.record.size);
+      bytes.routed += layer.file_size();
+      bytes.token_working_set += layer.record.size * config_->moe.top_k;
+    }
+    return true;
+  }
+
+  // Whether products quantise their inputs: any matrix of low-bit weights.
+  bool is_quantised() const {
+    if (!plan_) return config_->quant.method != QuantMethod::kNone;
+    const auto low = [](const auto& named) { return !is_float(named.second.format.codec); };
+    return std::any_of(plan_->matrices.begin(), plan_->matrices.end(), low) ||
+           (!plan_->experts.empty() && !is_float(plan_->experts.front().experts.front().gate.format.codec));
   }
 
   void forecast() {
@@ -263,6 +314,7 @@ class Inspection {
   CheckReport report_;
   std::optional<ModelConfig> config_;
   std::optional<TensorPlan> plan_;
+  std::optional<SidecarLayout> sidecar_;
   uint64_t draft_bytes_ = 0;
 };
 

@@ -184,6 +184,15 @@ TEST(CheckReport, DraftsAreComparedWithTheirModel) {
               HasSubstr("/nowhere/draft"));
 }
 
+// A sidecar whose files are not there, or that is another model's, is reported and not counted on.
+TEST_F(CheckedFolder, ABrokenSidecarIsNoArtifact) {
+  folder_.write("expert_sidecar/layout.json", R"({"format": "someone-elses"})");
+  const CheckReport report = check(folder_.path());
+  EXPECT_FALSE(report.artifacts.sidecar);
+  EXPECT_THAT(report.artifacts.sidecar_fault, HasSubstr("layout.json"));
+  EXPECT_THAT(report_text(report), HasSubstr("sidecar=broken"));
+}
+
 TEST(ExpectedHits, RiseFromNothingToEverything) {
   EXPECT_EQ(expected_hit_rate(0.0), 0.0);
   EXPECT_EQ(expected_hit_rate(1.0), 1.0);

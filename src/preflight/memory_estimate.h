@@ -22,6 +22,7 @@ inline constexpr double kTightShare = 0.9;
 struct MemoryRequest {
   RunShape run;
   std::optional<uint64_t> expert_cache_bytes;  // the budget asked for; empty: what is left of the memory
+  uint64_t copies = 0;                         // load_copies() of the plan
   uint64_t draft_bytes = 0;
   uint64_t tokenizer_file_bytes = 0;
   std::optional<uint64_t> available;  // empty: not known, verdicts are kUnknown
@@ -32,6 +33,7 @@ struct MemoryEstimate {
   uint64_t resident_weights = 0;  // everything but routed experts
   uint64_t experts = 0;           // all routed experts
   uint64_t expert_count = 0;      // of all layers
+  uint64_t copies = 0;            // what loading copies beside the mapped file
   CacheMemory cache;              // one sequence of `context` tokens
   uint64_t draft = 0;
   uint64_t scratch = 0;  // intermediate values of a prompt pass
@@ -44,7 +46,9 @@ struct MemoryEstimate {
   double hit_rate = 0.0;      // expected, see expected_hits.h
 
   std::optional<uint64_t> available;
-  uint64_t fixed() const noexcept { return resident_weights + cache.peak() + draft + scratch + process; }
+  uint64_t fixed() const noexcept {
+    return resident_weights + copies + cache.peak() + draft + scratch + process;
+  }
   uint64_t streaming_total() const noexcept { return fixed() + bank; }
   uint64_t resident_total() const noexcept { return fixed() + experts; }
   Fit streaming = Fit::kUnknown;

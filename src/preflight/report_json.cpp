@@ -51,6 +51,7 @@ Json memory_json(const CheckReport& report) {
           {"resident_weights", memory.resident_weights},
           {"experts", memory.experts},
           {"expert_count", memory.expert_count},
+          {"copies", memory.copies},
           {"cache",
            {{"paged", memory.cache.paged},
             {"windows", memory.cache.windows},

@@ -48,12 +48,14 @@ void add_memory(const CheckReport& report, std::string& out) {
                   fit_name(memory.resident == Fit::kFits ? memory.resident : memory.streaming),
                   gigabytes(memory.experts), memory.context, gigabytes(memory.cache.steady()),
                   gigabytes(memory.bank_floor), report.exact_sizes ? "" : " (announced by config.json)"));
-  add_line(out, "",
-           fmt::format("weights besides experts {}, cache {} + {} while a prompt runs, scratch {}, draft {}, "
-                       "program {}",
-                       gigabytes(memory.resident_weights), gigabytes(memory.cache.steady()),
-                       gigabytes(memory.cache.staging), gigabytes(memory.scratch), gigabytes(memory.draft),
-                       gigabytes(memory.process)));
+  add_line(
+      out, "",
+      fmt::format(
+          "weights besides experts {}, copies {}, cache {} + {} while a prompt runs, scratch {}, draft {}, "
+          "program {}",
+          gigabytes(memory.resident_weights), gigabytes(memory.copies), gigabytes(memory.cache.steady()),
+          gigabytes(memory.cache.staging), gigabytes(memory.scratch), gigabytes(memory.draft),
+          gigabytes(memory.process)));
   const std::string of =
       memory.available ? fmt::format(" of {} available", gigabytes(*memory.available)) : "";
   add_line(out, "resident",
