@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "arch/model_bytes.h"
+
 namespace mach {
 namespace {
 
@@ -138,6 +140,20 @@ std::string_view path_status_name(PathStatus status) noexcept {
       return "n/a";
   }
   return "";
+}
+
+PathFacts path_facts(const ModelConfig& config, const TensorPlan* plan) {
+  PathFacts facts{.arch = &arch_row(config.family), .checkpoint = true};
+  facts.gguf_experts = config.quant.gguf_experts;
+  std::optional<WeightFormat> format;
+  if (plan == nullptr) {
+    format = announced_expert_format(config);
+  } else {
+    facts.layout = plan->layout;
+    if (!plan->experts.empty()) format = plan->experts.front().experts.front().gate.format;
+  }
+  if (format) facts.float_experts = format->scale == ScaleType::kNone;
+  return facts;
 }
 
 std::span<const ServingPathRow> serving_paths() noexcept { return kServingPaths; }

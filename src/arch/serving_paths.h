@@ -56,6 +56,10 @@ struct PathFacts {
   bool mtp_block = false;   // a multi-token prediction block is among the tensors
 };
 
+// What config and plan say; artifacts beside them (sidecar, tokenizer, draft) are the caller's to add. `plan` null: tensor
+// headers were not read.
+PathFacts path_facts(const ModelConfig& config, const TensorPlan* plan);
+
 struct PathVerdict {
   PathStatus status = PathStatus::kUnknown;
   std::string reason;  // one line

@@ -24,10 +24,6 @@ bool is_about_the_model(ErrorCode code) {
          code == ErrorCode::kNotFound || code == ErrorCode::kInvalidRequest;
 }
 
-bool is_float(CodecId codec) {
-  return codec == CodecId::kBF16 || codec == CodecId::kF16 || codec == CodecId::kF32;
-}
-
 // The formats that loading will bind; it refuses what the codec table does.
 void check_formats(const TensorPlan& plan) {
   const auto check = [&](const WeightRef& ref) {
@@ -210,9 +206,10 @@ class Inspection {
   // Whether products quantise their inputs: any matrix of low-bit weights.
   bool is_quantised() const {
     if (!plan_) return config_->quant.method != QuantMethod::kNone;
-    const auto low = [](const auto& named) { return !is_float(named.second.format.codec); };
+    const auto low = [](const auto& named) { return named.second.format.scale != ScaleType::kNone; };
     return std::any_of(plan_->matrices.begin(), plan_->matrices.end(), low) ||
-           (!plan_->experts.empty() && !is_float(plan_->experts.front().experts.front().gate.format.codec));
+           (!plan_->experts.empty() &&
+            plan_->experts.front().experts.front().gate.format.scale != ScaleType::kNone);
   }
 
   void forecast() {
@@ -228,22 +225,12 @@ class Inspection {
 
   void judge_paths() {
     PathFacts facts;
-    facts.checkpoint = true;
-    facts.arch = config_ ? &arch_row(config_->family) : nullptr;
+    if (config_) facts = path_facts(*config_, plan_ ? &*plan_ : nullptr);
     facts.tokenizer = report_.artifacts.tokenizer;
     facts.sidecar = report_.artifacts.sidecar;
     facts.draft = report_.artifacts.draft;
     facts.draft_fault = report_.artifacts.draft_fault;
     facts.mtp_block = report_.artifacts.mtp_block;
-    if (config_) facts.gguf_experts = config_->quant.gguf_experts;
-    if (plan_) {
-      facts.layout = plan_->layout;
-      if (!plan_->experts.empty())
-        facts.float_experts = is_float(plan_->experts.front().experts.front().gate.format.codec);
-    } else if (config_) {
-      if (const auto format = announced_expert_format(*config_))
-        facts.float_experts = is_float(format->codec);
-    }
     for (const ServingPathRow& row : serving_paths()) {
       PathVerdict verdict{PathStatus::kBlocked, "mach does not load this checkpoint"};
       if (report_.supported) verdict = path_verdict(row.path, facts);

@@ -1,0 +1,67 @@
+// Every cell that `mach check` calls ok really runs: for each nano and mini checkpoint, each path with that status is
+// taken by the program. A path without a runner here fails as soon as it is called ok.
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "support/mach_program.h"
+#include "support/temp_dir.h"
+
+namespace mach::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Why the path does not run on this checkpoint; empty: it does.
+using Runner = std::string (*)(const fs::path& folder);
+
+std::string logits(const fs::path& folder, std::vector<std::string> more) {
+  const TempDir scratch;
+  const fs::path ids = scratch.write("ids.json", "[1, 2, 3, 4, 5, 6, 7, 8]");
+  std::vector<std::string> line = {"logits", folder.string(),
+                                   "--ids",  ids.string(),
+                                   "--out",  (scratch.path() / "logits.safetensors").string()};
+  line.insert(line.end(), more.begin(), more.end());
+  const ProcessResult run = run_mach(line);
+  return run.status == 0 ? "" : run.err;
+}
+
+std::string resident(const fs::path& folder) { return logits(folder, {}); }
+
+const std::map<std::string, Runner>& runners() {
+  static const std::map<std::string, Runner> kRunners = {
+      {"resident_stacked", resident},
+  };
+  return kRunners;
+}
+
+TEST(OkPaths, EveryOkCellRunsOnEveryCheckpoint) {
+  const auto shared = shared_dir();
+  if (!shared) GTEST_SKIP() << kNoSharedDir;
+  int cells = 0;
+  for (const char* below : {"fixtures/nano", "models"}) {
+    for (const auto& entry : fs::directory_iterator(*shared / below)) {
+      if (!fs::exists(entry.path() / "config.json")) continue;
+      const ProcessResult check = run_mach({"check", entry.path().string(), "--json"});
+      for (const auto& cell : nlohmann::json::parse(check.out)["paths"]) {
+        if (cell["status"] != "ok") continue;
+        const auto path = cell["path"].get<std::string>();
+        const auto runner = runners().find(path);
+        if (runner == runners().end()) {
+          ADD_FAILURE() << path << " is called ok, and nothing here runs it";
+          continue;
+        }
+        EXPECT_EQ(runner->second(entry.path()), "") << entry.path() << " " << path;
+        ++cells;
+      }
+    }
+  }
+  EXPECT_GE(cells, 16);  // at least one per checkpoint that loads
+}
+
+}  // namespace
+}  // namespace mach::testing
