@@ -49,8 +49,7 @@ MemoryEstimate estimate_memory(const ModelConfig& config, const ModelBytes& byte
   out.context = request.run.context;
   out.resident_weights = bytes.resident;
   out.experts = bytes.routed;
-  for (uint32_t i = 0; i < config.layer_count(); ++i)
-    out.expert_count += config.layers[i].has_moe() ? config.experts_of(i) : 0;
+  out.expert_count = uint64_t{config.moe.experts} * bytes.expert.size();
   out.copies = request.copies;
   out.cache = cache_memory(config, request.run);
   out.draft = request.draft_bytes;
