@@ -26,8 +26,7 @@ MAY_USE["roofline"] = {"base"}
 MAY_USE["measure"] = BELOW_ENGINE | {"roofline", "synth"}
 MAY_USE["convert"] = BELOW_ENGINE | {"synth"}
 MAY_USE["server"] = BELOW_ENGINE
-MAY_USE["tools"] = BELOW_ENGINE | {"convert", "server", "synth", "roofline", "measure"}
-MAY_USE["tools"] = BELOW_ENGINE | {"convert", "server", "preflight"}
+MAY_USE["tools"] = BELOW_ENGINE | {"convert", "server", "synth", "roofline", "measure", "preflight"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 

@@ -4,7 +4,6 @@
 namespace mach::tools {
 
 // Each in the source file of its name.
-int run_archs(int argc, char** argv);
 int run_bench(int argc, char** argv);
 int run_completion(int argc, char** argv);
 int run_doctor(int argc, char** argv);
