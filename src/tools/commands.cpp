@@ -16,11 +16,13 @@ int run_rm(int argc, char** argv);  // pull.cpp
 int run_sidecar(int argc, char** argv);
 int run_slice(int argc, char** argv);  // prune.cpp
 int run_synth(int argc, char** argv);
+int run_serve(int argc, char** argv);
 int run_tokenize(int argc, char** argv);
 
 std::span<const Command> commands() noexcept {
   static constexpr Command kCommands[] = {
       {"generate", "Generate text from a prompt", run_generate},
+      {"serve", "Serve a model over HTTP (OpenAI and Anthropic APIs)", run_serve},
       {"logits", "Write the logits of every position of a token sequence", run_logits},
       {"render", "Print the prompt that a chat template makes of a conversation", run_render},
       {"tokenize", "Print the token ids of a text", run_tokenize},
