@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,13 @@
 #include "mach/session.h"
 
 namespace mach {
+
+// Where the routed experts of a model live (docs/RESIDENCY.md).
+enum class Residency : uint8_t {
+  kAuto,       // resident where everything fits into available memory, else streaming
+  kResident,   // all in memory; Error{kOutOfBudget} with the numbers where they do not fit
+  kStreaming,  // on disk, behind a bank of bounded size
+};
 
 struct EngineOptions {
   bool exact = false;  // fp32 throughout, same result for any thread count and batch width
@@ -24,6 +32,13 @@ struct EngineOptions {
   std::string kernel_set;        // empty: the best this host runs; else a name from `mach doctor`
   uint32_t context_length = 0;   // 0: min(what the model allows, 8192)
   uint32_t prefill_chunk = 512;  // tokens per prompt pass
+
+  Residency residency = Residency::kAuto;
+  std::optional<uint64_t> expert_cache_bytes;  // the bank's cap; empty: from available memory
+  std::string expert_io = "auto";              // "uring", "pread", "buffered", "mmap"; "auto" measures
+  std::string bank_eviction = "lfru";          // "lfru", "lru", "lookahead"
+  bool expert_lookahead = true;                // read the next layer's likely experts ahead, where that pays
+  bool verify_experts = false;                 // hold records of a sidecar against their checksums
 };
 
 // What a loaded engine says about itself, for statistics and start-up lines.
@@ -37,6 +52,7 @@ struct EngineInfo {
   uint32_t vocab_size = 0;
   uint32_t context_length = 0;
   uint64_t weight_bytes = 0;  // mapped or resident
+  std::string experts;        // how routed experts are held: "resident", "streaming from sidecar, ..."
   double load_seconds = 0;
   std::vector<TokenId> stop_ids;      // union of generation_config, config, tokenizer and chat format
   std::vector<std::string> warnings;  // what was ignored in the checkpoint's files

@@ -2,6 +2,7 @@
 
 #include "base/checked_math.h"
 #include "quant/codec.h"
+#include "quant/packing.h"
 
 namespace mach {
 namespace {
@@ -28,11 +29,13 @@ std::string_view plane_name(PlaneKind kind) noexcept { return kPlaneNames[static
 
 uint64_t plane_bytes(const MatrixSpec& spec, PlaneKind kind) noexcept {
   const WeightFormat& format = spec.format;
+  const bool panels = spec.order == WeightOrder::kPanels;
   switch (kind) {
     case PlaneKind::kCodes:
-      return spec.rows * row_bytes(format, spec.cols);
+      return panels ? ordered_bytes(spec.order, format, spec.rows, spec.cols)
+                    : spec.rows * row_bytes(format, spec.cols);
     case PlaneKind::kScales:
-      return scale_rows(format, spec.rows) * scale_row_bytes(format, spec.cols);
+      return panels ? 0 : scale_rows(format, spec.rows) * scale_row_bytes(format, spec.cols);
     case PlaneKind::kBiases:
       return codec_row(format.codec).biases ? plane_bytes(spec, PlaneKind::kScales) : 0;
     case PlaneKind::kGlobalScale:
@@ -60,6 +63,15 @@ ExpertRecord make_expert_record(const ExpertSpec& spec) noexcept {
   }
   record.size = round_up(end, kRecordAlignment);
   return record;
+}
+
+ExpertRecord reordered(const ExpertRecord& record, RecordOrder order) noexcept {
+  ExpertSpec spec;
+  for (size_t m = 0; m < spec.size(); ++m) {
+    spec[m] = record.matrices[m].spec;
+    spec[m].order = order == RecordOrder::kFast ? fast_order(spec[m].format) : WeightOrder::kRows;
+  }
+  return make_expert_record(spec);
 }
 
 ExpertSpec expert_spec(const ExpertRef& expert) noexcept {

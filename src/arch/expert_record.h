@@ -6,7 +6,8 @@
 //   gate.codes | gate.scales | gate.biases | gate.global_scale | gate.bias | up. ... | down. ... | padding
 //
 // `scales` and `biases` belong to the codec (WeightMatrix) and follow the codes densely; `bias` is the additive vector of
-// the projection, fp32; `global_scale` is one fp32 number. A plane that a format does not have takes no room. Codes,
+// the projection, fp32; `global_scale` is one fp32 number. In panel order (quant/packing.h) scales and biases are inside
+// the codes. A plane that a format does not have takes no room. Codes,
 // global scale and bias start at multiples of kPlaneAlignment, and a record is a multiple of kRecordAlignment long.
 #pragma once
 
@@ -34,6 +35,7 @@ struct MatrixSpec {
   WeightFormat format;
   uint32_t rows = 0;
   uint32_t cols = 0;
+  WeightOrder order = WeightOrder::kRows;
   bool global_scale = false;
   bool bias = false;
   bool operator==(const MatrixSpec&) const = default;
@@ -75,7 +77,11 @@ uint64_t plane_bytes(const MatrixSpec& spec, PlaneKind kind) noexcept;
 // The canonical layout. Formats have passed check_format; sizes do not overflow for matrices that a config allows.
 ExpertRecord make_expert_record(const ExpertSpec& spec) noexcept;
 
-// What an expert of the checkpoint's shards becomes as a record. A bias there becomes fp32.
+// The order of each matrix of a record: rows everywhere, or what the kernels of fast mode take (fast_order).
+enum class RecordOrder : uint8_t { kRows, kFast };
+ExpertRecord reordered(const ExpertRecord& record, RecordOrder order) noexcept;
+
+// What an expert of the checkpoint's shards becomes as a record in rows order. A bias there becomes fp32.
 ExpertSpec expert_spec(const ExpertRef& expert) noexcept;
 
 // The routed experts of one layer, wherever they are stored: what a bank, a byte sum or a check needs to know.
@@ -85,7 +91,7 @@ struct ExpertLayerSpec {
   ExpertRecord record;
 };
 
-// Of the experts that lie in the shards, in layer order; empty with ExpertLayout::kSidecar.
+// Of the experts that lie in the shards, in layer order and rows order; empty with ExpertLayout::kSidecar.
 std::vector<ExpertLayerSpec> expert_layers(const TensorPlan& plan);
 
 }  // namespace mach

@@ -14,6 +14,7 @@
 #include "base/quoted_name.h"
 #include "io/json.h"
 #include "quant/codec.h"
+#include "quant/panel_layout.h"
 
 namespace mach {
 namespace {
@@ -25,6 +26,8 @@ constexpr uint64_t kMaxLayoutBytes = uint64_t{64} << 20;
 constexpr uint32_t kMaxLayerIndex = 2 * kMaxLayers;  // layers of the model, then of prediction blocks
 constexpr uint32_t kMaxDimension = 1U << 24;         // rows or columns: products stay far below 2^64
 constexpr std::string_view kRowsOrder = "rows";
+constexpr std::string_view kPanelOrder = "panels-1";  // kPanelLayoutVersion
+static_assert(kPanelLayoutVersion == 1);
 constexpr std::string_view kChecksum = "xxh3-64";
 
 struct ScaleName {
@@ -178,10 +181,14 @@ class PlaneTable {
     spec.cols = static_cast<uint32_t>(codes.in_range("shape", shape[1], 1, kMaxDimension));
     spec.global_scale = find(projection, PlaneKind::kGlobalScale) != nullptr;
     spec.bias = find(projection, PlaneKind::kBias) != nullptr;
-    if (const std::string order = codes.text("order"); order != kRowsOrder) {
-      codes.unsupported(fmt::format("order {} is not known", quoted_name(order)));
-    }
     check_format(spec.format, spec.cols, codes.where());
+    const std::string order = codes.text("order");
+    if (order == kPanelOrder && has_panel_order(spec.format)) {
+      spec.order = WeightOrder::kPanels;
+    } else if (order != kRowsOrder) {
+      codes.unsupported(
+          fmt::format("order {} is not known for {}", quoted_name(order), format_name(spec.format)));
+    }
     return spec;
   }
 
@@ -265,7 +272,9 @@ nlohmann::ordered_json plane_json(const MatrixRecord& matrix, Projection project
     plane["block_rows"] = matrix.spec.format.block_rows;
   }
   plane["shape"] = {entry.rows, entry.cols};
-  if (kind == PlaneKind::kCodes) plane["order"] = kRowsOrder;
+  if (kind == PlaneKind::kCodes) {
+    plane["order"] = matrix.spec.order == WeightOrder::kPanels ? kPanelOrder : kRowsOrder;
+  }
   plane["offset"] = matrix.plane(kind).offset;
   plane["size"] = matrix.plane(kind).size;
   return plane;

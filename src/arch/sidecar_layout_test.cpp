@@ -73,6 +73,10 @@ TEST(SidecarLayout, SurvivesWritingAndReading) {
              .cols = 128,
              .global_scale = true};
   layout.layers[1].record = make_expert_record(spec);
+  layout.layers[0].record = reordered(layout.layers[0].record, RecordOrder::kFast);
+  ASSERT_EQ(layout.layers[0].record.matrices[0].spec.order, WeightOrder::kPanels);
+  EXPECT_EQ(layout.layers[0].record.matrices[0].plane(PlaneKind::kScales).size, 0U);
+  EXPECT_EQ(reordered(layout.layers[0].record, RecordOrder::kRows), make_expert_record(qwen_spec(kAffine4)));
   const SidecarLayout again = parse_sidecar_layout(sidecar_layout_text(layout), "layout.json");
   EXPECT_EQ(again.model_type, "qwen3_moe");
   ASSERT_EQ(again.layers.size(), 2U);

@@ -48,6 +48,50 @@ uint32_t context_length(uint32_t wanted, uint32_t model_limit) {
       fmt::format("context_length: {} is more than the {} positions of the model", wanted, model_limit));
 }
 
+template <class Value>
+Value named(std::string_view option, std::string_view name, std::optional<Value> found,
+            std::string_view allowed) {
+  if (found) return *found;
+  throw Error(ErrorCode::kInvalidRequest,
+              fmt::format("{}: \"{}\" is not known, must be {}", option, name, allowed));
+}
+
+ResidencyOptions residency_options(const EngineOptions& options) {
+  ResidencyOptions out;
+  switch (options.residency) {
+    case Residency::kAuto:
+      out.mode = ResidencyMode::kAuto;
+      break;
+    case Residency::kResident:
+      out.mode = ResidencyMode::kResident;
+      break;
+    case Residency::kStreaming:
+      out.mode = ResidencyMode::kStreaming;
+      break;
+  }
+  if (options.residency == Residency::kResident && options.expert_cache_bytes) {
+    throw Error(ErrorCode::kInvalidRequest, "expert_cache_bytes: only a streaming model has an expert cache");
+  }
+  out.bank_bytes = options.expert_cache_bytes;
+  if (options.expert_io != "auto") {
+    out.reader = named("expert_io", options.expert_io, find_reader(options.expert_io),
+                       "auto, uring, pread, buffered or mmap");
+  }
+  out.eviction = named("bank_eviction", options.bank_eviction, find_eviction(options.bank_eviction),
+                       "lfru, lru or lookahead");
+  out.verify = options.verify_experts;
+  out.lookahead = options.expert_lookahead;
+  return out;
+}
+
+std::string describe_experts(const ExpertStatus& status) {
+  if (status.residency != "streaming") return status.residency;
+  constexpr double kGiB = 1024.0 * 1024 * 1024;
+  return fmt::format("streaming from {} layout, bank {:.2f} GiB ({} of {} experts), {} x {}, {}",
+                     status.source, static_cast<double>(status.bank_bytes) / kGiB, status.slots,
+                     status.experts, status.reader, status.lanes, status.eviction);
+}
+
 // A token that tokenizer_config.json names, as a string or as {"content": ...}; empty if it names none.
 std::string special_token(const nlohmann::json& config, const char* key) {
   const auto value = config.find(key);
@@ -85,6 +129,7 @@ LoadedEngine::LoadedEngine(ModelDirectory directory, const EngineOptions& option
   model_options.numerics = options.exact ? Numerics::kExact : Numerics::kFast;
   model_options.official_round_trips = options.official_round_trips;
   workspace_.set_numerics(model_options.numerics);
+  model_options.residency = residency_options(options);
   model_ = Model::open(directory_.path(), model_options);
 
   const ModelConfig& config = model_->config();
@@ -144,7 +189,8 @@ void LoadedEngine::add_end_of_turn(GenerationDefaults& defaults, bool with_tools
 void LoadedEngine::describe(const EngineOptions& options, const KernelSet& kernels) {
   const ModelConfig& config = model_->config();
   const TensorPlan plan =
-      build_tensor_plan(config, read_tensor_catalog(directory_.path(), directory_.checkpoint_options()));
+      build_tensor_plan(config, read_tensor_catalog(directory_.path(), directory_.checkpoint_options()),
+                        {.experts_in_sidecar = true});
   const ModelBytes bytes = model_bytes(config, plan);
   info_.model_path = directory_.path().string();
   info_.model_type = config.model_type;
@@ -156,7 +202,10 @@ void LoadedEngine::describe(const EngineOptions& options, const KernelSet& kerne
   info_.threads = static_cast<uint32_t>(pool_.threads());
   info_.vocab_size = config.vocab_size;
   info_.context_length = limits_.context_length;
-  info_.weight_bytes = bytes.resident + bytes.routed;
+  const ExpertStatus experts = model_->expert_status();
+  info_.weight_bytes =
+      bytes.resident + (experts.residency == "streaming" ? experts.bank_bytes : bytes.routed);
+  info_.experts = describe_experts(experts);
   info_.stop_ids = defaults_.stop_ids;
   info_.warnings = defaults_.warnings;
 }

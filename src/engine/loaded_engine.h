@@ -44,6 +44,9 @@ class LoadedEngine final : public Engine {
   // For who runs the model himself: on the engine's thread, while no session runs.
   Workspace& workspace() noexcept { return workspace_; }
 
+  // How the routed experts are held, with counters. Any thread may ask.
+  ExpertStatus expert_status() const { return model_->expert_status(); }
+
   // Throws Error{kNotFound} for a checkpoint without one, which takes and gives ids only.
   const Tokenizer& tokenizer() const;
 

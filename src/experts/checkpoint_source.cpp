@@ -134,8 +134,9 @@ class StagedExpert {
 
 class CheckpointSource final : public ExpertSource {
  public:
-  CheckpointSource(std::vector<std::filesystem::path> shards, const TensorPlan& plan)
+  CheckpointSource(std::vector<std::filesystem::path> shards, const TensorPlan& plan, RecordOrder order)
       : specs_(expert_layers(plan)), files_(std::move(shards)) {
+    for (ExpertLayerSpec& spec : specs_) spec.record = reordered(spec.record, order);
     // Only what reads need: a plan of dense matrices can be large.
     plan_.tensors = plan.tensors;
     plan_.experts = plan.experts;
@@ -211,8 +212,8 @@ class CheckpointSource final : public ExpertSource {
 }  // namespace
 
 std::unique_ptr<ExpertSource> open_checkpoint_source(std::vector<std::filesystem::path> shards,
-                                                     const TensorPlan& plan) {
-  return std::make_unique<CheckpointSource>(std::move(shards), plan);
+                                                     const TensorPlan& plan, RecordOrder order) {
+  return std::make_unique<CheckpointSource>(std::move(shards), plan, order);
 }
 
 }  // namespace mach

@@ -63,13 +63,15 @@ class ExpertSource {
   virtual std::string_view name() const noexcept = 0;  // "sidecar", "stacked", "sliced"
 };
 
-// Of a folder whose layout has been read. With `verify` every record is held against its checksum.
-// Throws kNotFound, kCorruptFile (check_sidecar_files) or kIo.
+// Of a folder whose layout has been read. Records come in `order`, which costs nothing where they are stored so. With
+// `verify` every record is held against its checksum. Throws kNotFound, kCorruptFile (check_sidecar_files) or kIo.
 std::unique_ptr<ExpertSource> open_sidecar_source(const std::filesystem::path& checkpoint,
-                                                  SidecarLayout layout, bool verify);
+                                                  SidecarLayout layout, bool verify,
+                                                  RecordOrder order = RecordOrder::kRows);
 
 // Of experts that lie in safetensors shards. `shards` are the paths in the order of the plan's shard numbers.
 std::unique_ptr<ExpertSource> open_checkpoint_source(std::vector<std::filesystem::path> shards,
-                                                     const TensorPlan& plan);
+                                                     const TensorPlan& plan,
+                                                     RecordOrder order = RecordOrder::kRows);
 
 }  // namespace mach

@@ -31,11 +31,11 @@ struct Checkpoint {
   std::unique_ptr<ExpertSource> source;
 };
 
-Checkpoint open_checkpoint(const fs::path& folder) {
+Checkpoint open_checkpoint(const fs::path& folder, RecordOrder order = RecordOrder::kRows) {
   Checkpoint out;
   out.config = parse_model_config(read_json_file(folder / "config.json"), folder.string());
   out.plan = build_tensor_plan(out.config, read_tensor_catalog(folder));
-  out.source = open_checkpoint_source(list_checkpoint_shards(folder), out.plan);
+  out.source = open_checkpoint_source(list_checkpoint_shards(folder), out.plan, order);
   return out;
 }
 
@@ -71,31 +71,34 @@ class ExpertSources : public ::testing::TestWithParam<const char*> {
   fs::path folder_;
 };
 
-TEST_P(ExpertSources, SidecarRecordsAreThoseOfTheCheckpointThroughEveryReader) {
-  const Checkpoint checkpoint = open_checkpoint(folder_);
-  const testing::TempDir copy;
-  write_sidecar(checkpoint, copy.path());
-  const auto layout = read_sidecar_layout(copy.path());
-  ASSERT_TRUE(layout.has_value());
-  check_sidecar_layout(*layout, checkpoint.config, "layout.json");
-  const auto sidecar = open_sidecar_source(copy.path(), *layout, true);
-  ASSERT_EQ(sidecar->layers().size(), checkpoint.source->layers().size());
-  for (const ExpertLayerSpec& layer : sidecar->layers()) {
-    for (uint32_t expert = 0; expert < layer.experts; ++expert) {
-      const ExpertId id{layer.layer, expert};
-      const AlignedBuffer wanted = read_record(*checkpoint.source, id);
-      for (const ReaderKind kind : kReaderKinds) {
-        if (!make_reader(kind, sidecar->files())) continue;
-        for (const ExpertSource* source : {sidecar.get(), checkpoint.source.get()}) {
-          const AlignedBuffer got = read_record(*source, id, kind);
-          ASSERT_EQ(0, std::memcmp(got.data(), wanted.data(), wanted.size()))
-              << to_string(id) << " " << reader_name(kind) << " " << source->name();
+// Sidecars in both orders, read in both orders, through every reader.
+TEST_P(ExpertSources, SidecarRecordsAreThoseOfTheCheckpoint) {
+  for (const RecordOrder stored : {RecordOrder::kRows, RecordOrder::kFast}) {
+    const testing::TempDir copy;
+    const Checkpoint written = open_checkpoint(folder_, stored);
+    write_sidecar(written, copy.path());
+    const auto layout = read_sidecar_layout(copy.path());
+    ASSERT_TRUE(layout.has_value());
+    check_sidecar_layout(*layout, written.config, "layout.json");
+    for (const RecordOrder order : {RecordOrder::kRows, RecordOrder::kFast}) {
+      const Checkpoint checkpoint = open_checkpoint(folder_, order);
+      const auto sidecar = open_sidecar_source(copy.path(), *layout, true, order);
+      ASSERT_EQ(sidecar->layers().size(), checkpoint.source->layers().size());
+      for (const ExpertLayerSpec& layer : sidecar->layers()) {
+        ASSERT_EQ(layer.record, checkpoint.source->find(layer.layer)->record);
+        for (uint32_t expert = 0; expert < std::min(layer.experts, 5U); ++expert) {
+          const ExpertId id{layer.layer, expert};
+          const AlignedBuffer wanted = read_record(*checkpoint.source, id);
+          for (const ReaderKind kind : kReaderKinds) {
+            if (!make_reader(kind, sidecar->files())) continue;
+            for (const ExpertSource* source : {sidecar.get(), checkpoint.source.get()}) {
+              const AlignedBuffer got = read_record(*source, id, kind);
+              ASSERT_EQ(0, std::memcmp(got.data(), wanted.data(), wanted.size()))
+                  << to_string(id) << " " << reader_name(kind) << " " << source->name();
+            }
+          }
         }
       }
-      // A record filled from itself is itself: views and records agree about where everything is.
-      AlignedBuffer again(wanted.size(), kDirectIoAlignment);
-      fill_record(layer.record, view_record(layer.record, wanted.data()), again.bytes());
-      ASSERT_EQ(0, std::memcmp(again.data(), wanted.data(), wanted.size())) << to_string(id);
     }
   }
 }

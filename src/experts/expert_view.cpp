@@ -5,6 +5,7 @@
 
 #include "base/half.h"
 #include "quant/codec.h"
+#include "quant/packing.h"
 
 namespace mach {
 namespace {
@@ -18,14 +19,6 @@ float load_float(CodecId type, const std::byte* p) noexcept {
     default:
       return load_f32(p);
   }
-}
-
-void copy_rows(const Plane& from, uint64_t rows, uint64_t row_size, std::byte* to) noexcept {
-  if (from.row_stride == row_size) {
-    std::memcpy(to, from.data, rows * row_size);
-    return;
-  }
-  for (uint64_t r = 0; r < rows; ++r) std::memcpy(to + r * row_size, from.row(r), row_size);
 }
 
 // [cols, rows] to [rows, cols], elements of `width` bytes.
@@ -46,28 +39,18 @@ void turn(const MatrixView& view, std::byte* to) noexcept {
   }
 }
 
-void fill_codes(const MatrixView& view, std::byte* to) noexcept {
-  const WeightMatrix& weight = view.weight;
-  if (view.col_stride == 0) {
-    copy_rows(weight.codes, weight.rows, row_bytes(weight.format, weight.cols), to);
-  } else if (weight.format.bits == 32) {
-    turn<4>(view, to);
-  } else {
-    turn<2>(view, to);
-  }
+void turn_codes(const MatrixView& view, std::byte* to) noexcept {
+  view.weight.format.bits == 32 ? turn<4>(view, to) : turn<2>(view, to);
 }
 
-void fill_matrix(const MatrixRecord& record, const MatrixView& view, std::byte* out) noexcept {
+void fill_matrix(const MatrixRecord& record, const MatrixView& view, std::byte* out) {
   const WeightMatrix& weight = view.weight;
   const auto place = [&](PlaneKind kind) { return out + record.plane(kind).offset; };
-  fill_codes(view, place(PlaneKind::kCodes));
-  const uint64_t rows = scale_rows(weight.format, weight.rows);
-  const uint64_t row_size = scale_row_bytes(weight.format, weight.cols);
-  if (record.plane(PlaneKind::kScales).size > 0) {
-    copy_rows(weight.scales, rows, row_size, place(PlaneKind::kScales));
-  }
-  if (record.plane(PlaneKind::kBiases).size > 0) {
-    copy_rows(weight.biases, rows, row_size, place(PlaneKind::kBiases));
+  if (view.col_stride != 0) {
+    turn_codes(view, place(PlaneKind::kCodes));
+  } else {  // codes, scales and biases are one block
+    const uint64_t size = ordered_bytes(record.spec.order, weight.format, weight.rows, weight.cols);
+    reorder(weight, record.spec.order, {place(PlaneKind::kCodes), size});
   }
   if (record.spec.global_scale) {
     std::memcpy(place(PlaneKind::kGlobalScale), &weight.global_scale, sizeof(float));
@@ -83,16 +66,10 @@ void fill_matrix(const MatrixRecord& record, const MatrixView& view, std::byte* 
 
 WeightMatrix bind_matrix(const MatrixRecord& record, const std::byte* bytes) noexcept {
   const MatrixSpec& spec = record.spec;
-  WeightMatrix weight{.format = spec.format, .rows = spec.rows, .cols = spec.cols};
-  const auto plane = [&](PlaneKind kind, uint64_t row_size) {
-    const PlaneRange& range = record.plane(kind);
-    return range.size == 0 ? Plane{} : Plane{.data = bytes + range.offset, .row_stride = row_size};
-  };
-  weight.codes = plane(PlaneKind::kCodes, row_bytes(spec.format, spec.cols));
-  weight.scales = plane(PlaneKind::kScales, scale_row_bytes(spec.format, spec.cols));
-  weight.biases = plane(PlaneKind::kBiases, scale_row_bytes(spec.format, spec.cols));
-  if (spec.global_scale) weight.global_scale = load_f32(bytes + record.plane(PlaneKind::kGlobalScale).offset);
-  return weight;
+  const float scale =
+      spec.global_scale ? load_f32(bytes + record.plane(PlaneKind::kGlobalScale).offset) : 1.0F;
+  return ordered_view(spec.order, spec.format, spec.rows, spec.cols,
+                      bytes + record.plane(PlaneKind::kCodes).offset, scale);
 }
 
 const std::byte* bias_of(const MatrixRecord& record, const std::byte* bytes) noexcept {
@@ -101,7 +78,7 @@ const std::byte* bias_of(const MatrixRecord& record, const std::byte* bytes) noe
 
 }  // namespace
 
-void fill_record(const ExpertRecord& record, const ExpertView& view, std::span<std::byte> out) noexcept {
+void fill_record(const ExpertRecord& record, const ExpertView& view, std::span<std::byte> out) {
   // What lies between the planes is written too: the bytes of a record must follow from the expert alone.
   uint64_t end = 0;
   for (size_t m = 0; m < record.matrices.size(); ++m) {

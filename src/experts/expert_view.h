@@ -29,11 +29,11 @@ struct MatrixView {
 
 using ExpertView = std::array<MatrixView, 3>;  // by Projection
 
-// Writes the whole record, padding included (zeros). `view` has the formats and shapes of `record`; `out` has
-// record.size bytes and does not overlap the view.
-void fill_record(const ExpertRecord& record, const ExpertView& view, std::span<std::byte> out) noexcept;
+// Writes the whole record, padding included (zeros). `view` has the formats and shapes of `record`, in either order; `out`
+// has record.size bytes and does not overlap the view. What is stored input-major becomes rows order.
+void fill_record(const ExpertRecord& record, const ExpertView& view, std::span<std::byte> out);
 
-// A record's bytes as matrices that point into them. `bytes` starts at a multiple of 4.
+// A record's bytes as matrices that point into them. `bytes` starts at a multiple of kPlaneAlignment.
 ExpertWeights bind_record(const ExpertRecord& record, const std::byte* bytes) noexcept;
 
 // The same as a view, to convert it once more.

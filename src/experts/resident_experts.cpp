@@ -6,7 +6,7 @@
 
 namespace mach {
 
-ExpertLease ResidentExperts::acquire(uint32_t layer, std::span<const uint32_t> experts) {
+ExpertLease ResidentExperts::acquire(uint32_t layer, std::span<const uint32_t> experts, ExpertUse /*use*/) {
   std::vector<ExpertWeights> weights;
   weights.reserve(experts.size());
   for (const uint32_t expert : experts) {
@@ -17,6 +17,13 @@ ExpertLease ResidentExperts::acquire(uint32_t layer, std::span<const uint32_t> e
     weights.push_back(layers_[layer][expert]);
   }
   return {std::move(weights), nullptr};
+}
+
+ExpertStatus ResidentExperts::status() const {
+  ExpertStatus status;
+  for (const auto& layer : layers_) status.experts += layer.size();
+  status.held = status.experts;
+  return status;
 }
 
 uint32_t ResidentExperts::max_lease(uint32_t layer) const noexcept {

@@ -18,9 +18,12 @@ class ResidentExperts final : public ExpertProvider {
   explicit ResidentExperts(std::vector<std::vector<ExpertWeights>> layers) : layers_(std::move(layers)) {}
 
   // Throws Error{kInternal} for an id that the layer does not have.
-  ExpertLease acquire(uint32_t layer, std::span<const uint32_t> experts) override;
+  ExpertLease acquire(uint32_t layer, std::span<const uint32_t> experts, ExpertUse use) override;
+  using ExpertProvider::acquire;
   uint32_t max_lease(uint32_t layer) const noexcept override;
-  void prefetch(uint32_t /*layer*/, std::span<const uint32_t> /*experts*/) noexcept override {}
+  void prefetch(uint32_t /*layer*/, std::span<const uint32_t> /*experts*/,
+                PrefetchHint /*hint*/) noexcept override {}
+  ExpertStatus status() const override;
 
  private:
   const std::vector<std::vector<ExpertWeights>> layers_;

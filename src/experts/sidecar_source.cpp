@@ -1,9 +1,12 @@
 // Records of expert_sidecar/: one aligned read each.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "mach/error.h"
 
 #include "experts/expert_source.h"
+#include "experts/expert_view.h"
 #include "experts/sidecar_writer.h"
 
 namespace mach {
@@ -21,15 +24,21 @@ std::vector<std::filesystem::path> layer_files(const std::filesystem::path& chec
 
 class SidecarSource final : public ExpertSource {
  public:
-  SidecarSource(const std::filesystem::path& checkpoint, SidecarLayout layout, bool verify)
+  SidecarSource(const std::filesystem::path& checkpoint, SidecarLayout layout, bool verify, RecordOrder order)
       : layout_(std::move(layout)),
         specs_(expert_layers(layout_)),
         files_(layer_files(checkpoint, layout_)),
-        verify_(verify) {}
+        verify_(verify) {
+    for (ExpertLayerSpec& spec : specs_) {
+      const ExpertRecord wanted = reordered(spec.record, order);
+      if (!(wanted == spec.record)) staging_ = std::max(staging_, spec.record.size);
+      spec.record = wanted;
+    }
+  }
 
   std::span<const ExpertLayerSpec> layers() const noexcept override { return specs_; }
   const ReadFiles& files() const noexcept override { return files_; }
-  uint64_t staging_bytes() const noexcept override { return 0; }
+  uint64_t staging_bytes() const noexcept override { return staging_; }
   std::string_view name() const noexcept override { return "sidecar"; }
 
   void read(ExpertId id, std::span<std::byte> record, ReadContext& context) const override {
@@ -38,14 +47,19 @@ class SidecarSource final : public ExpertSource {
       throw Error(ErrorCode::kInternal, "the sidecar has no " + to_string(id));
     }
     const auto file = static_cast<size_t>(layer - layout_.layers.data());
+    const ExpertRecord& wanted = specs_[file].record;
+    const bool as_stored = wanted == layer->record;
+    const std::span<std::byte> into =
+        (as_stored ? record : context.staging(staging_)).first(layer->record.size);
     try {
       files_.check_unchanged(file);
-      const ReadPart part{layer->record_offset(id.expert), record, layer->record.size};
+      const ReadPart part{layer->record_offset(id.expert), into, into.size()};
       context.reader().read(file, std::span(&part, 1));
     } catch (const Error& error) {
       throw Error(error.code(), fmt::format("{}: {}", to_string(id), error.what()));
     }
-    if (verify_) verify(id, *layer, file, record);
+    if (verify_) verify(id, *layer, file, into);
+    if (!as_stored) fill_record(wanted, view_record(layer->record, into.data()), record);
   }
 
  private:
@@ -61,15 +75,16 @@ class SidecarSource final : public ExpertSource {
   SidecarLayout layout_;
   std::vector<ExpertLayerSpec> specs_;
   ReadFiles files_;
+  uint64_t staging_ = 0;
   bool verify_;
 };
 
 }  // namespace
 
 std::unique_ptr<ExpertSource> open_sidecar_source(const std::filesystem::path& checkpoint,
-                                                  SidecarLayout layout, bool verify) {
+                                                  SidecarLayout layout, bool verify, RecordOrder order) {
   check_sidecar_files(layout, checkpoint);
-  return std::make_unique<SidecarSource>(checkpoint, std::move(layout), verify);
+  return std::make_unique<SidecarSource>(checkpoint, std::move(layout), verify, order);
 }
 
 }  // namespace mach

@@ -1,12 +1,15 @@
 #include "model/model.h"
 
+#include <filesystem>
 #include <string>
+#include <system_error>
 
 #include <nlohmann/json.hpp>
 
 #include "mach/error.h"
 
 #include "arch/registry.h"
+#include "arch/sidecar_layout.h"
 #include "arch/tensor_plan.h"
 #include "io/checkpoint_files.h"
 #include "io/json.h"
@@ -36,18 +39,29 @@ ModelParts open_model_parts(const std::filesystem::path& directory, const ModelO
   parts.options = options;
   if (options.numerics == Numerics::kExact) parts.options.kv_element = KvElement::kF32;
   CheckpointFiles files = CheckpointFiles::open(directory);
-  TensorPlan plan = build_tensor_plan(parts.config, files.catalog());
+  // A sidecar may hold the experts instead of the shards.
+  std::error_code ignored;
+  const bool sidecar = std::filesystem::exists(directory / kSidecarFolder / kSidecarLayoutFile, ignored);
+  TensorPlan plan = build_tensor_plan(parts.config, files.catalog(), {.experts_in_sidecar = sidecar});
   parts.weights = std::make_unique<WeightStore>(std::move(files), std::move(plan));
-  parts.experts = parts.weights->resident_experts(parts.config.layer_count());
+  parts.experts = open_experts(directory, parts.config, *parts.weights, options.numerics, options.residency);
   return parts;
 }
 
 std::unique_ptr<Model> make_model(ModelParts parts) {
   for (const FamilyGraph& graph : kGraphs) {
-    if (graph.family == parts.config.family) return graph.make(std::move(parts));
+    if (graph.family != parts.config.family) continue;
+    const ExpertProvider* experts = parts.experts.get();
+    auto model = graph.make(std::move(parts));
+    model->watch_experts(experts);
+    return model;
   }
   throw Error(ErrorCode::kUnsupported,
               "the graph of model_type '" + parts.config.model_type + "' is not built yet");
+}
+
+ExpertStatus Model::expert_status() const {
+  return experts_ == nullptr ? ExpertStatus{} : experts_->status();
 }
 
 std::unique_ptr<Model> Model::open(const std::filesystem::path& directory, const ModelOptions& options) {

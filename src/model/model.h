@@ -16,8 +16,10 @@
 #include <vector>
 
 #include "arch/model_config.h"
+#include "experts/expert_counters.h"
 #include "kernels/compute.h"
 #include "model/caches/kv_rows.h"
+#include "model/expert_residency.h"
 #include "model/sequence_state.h"
 
 namespace mach {
@@ -39,6 +41,7 @@ struct ModelOptions {
   Numerics numerics = Numerics::kFast;
   // fp32 keeps golden tests tight; bf16 halves the memory. kF32 is used in exact mode whatever this says.
   KvElement kv_element = KvElement::kBF16;
+  ResidencyOptions residency;
   // How far back every cache must be able to truncate without a snapshot (drafts under verification).
   uint32_t rollback_tokens = 32;
   // DeepSeek V4: the rounding of latent rows, compressed entries and the inputs of FP8 and FP4 linear layers to FP8, and of
@@ -61,6 +64,10 @@ class Model {
   static std::unique_ptr<Model> open(const std::filesystem::path& directory, const ModelOptions& options);
 
   virtual const ModelConfig& config() const noexcept = 0;
+
+  // How the routed experts are held, and what that has cost so far. Any thread may ask.
+  ExpertStatus expert_status() const;
+  void watch_experts(const ExpertProvider* experts) noexcept { experts_ = experts; }  // of this model
   virtual std::unique_ptr<SequenceState> new_state() const = 0;
 
   // Advances every sequence by its tokens in one pass (a batch of one is the ordinary case; no state may
@@ -71,6 +78,9 @@ class Model {
                        std::span<float> logits) const = 0;
 
   static size_t logits_rows(std::span<const SequenceStep> steps) noexcept;
+
+ private:
+  const ExpertProvider* experts_ = nullptr;
 };
 
 }  // namespace mach

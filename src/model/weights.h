@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -20,6 +21,7 @@
 #include "base/aligned_buffer.h"
 #include "experts/expert_provider.h"
 #include "io/checkpoint_files.h"
+#include "kernels/compute.h"
 #include "model/blocks/linear.h"
 
 namespace mach {
@@ -53,6 +55,12 @@ class WeightStore {
   std::vector<Linear> row_groups(std::string_view name, uint32_t groups);
   // `base`.gate_proj, .up_proj, .down_proj.
   GatedMlp gated_mlp(std::string_view base);
+
+  // Are routed experts held in the order of fast kernels in this mode?
+  bool packs_experts(Numerics /*numerics*/) const noexcept { return false; }
+  std::vector<std::filesystem::path> shard_paths() const;
+  // Of everything but the routed experts: matrices, vectors and tables, as they are stored.
+  uint64_t plan_bytes() const noexcept;
 
   // All routed experts as a provider over the mapped weights. The store must outlive it.
   std::unique_ptr<ExpertProvider> resident_experts(uint32_t layer_count);

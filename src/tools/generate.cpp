@@ -1,6 +1,7 @@
 // `mach-generate`: one prompt in, text out, without a server.
 #include "engine/generate.h"
 
+#include <algorithm>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -114,8 +115,27 @@ void print_json(const EngineInfo& info, const GenerationResult& r, uint64_t seed
   std::cout << root.dump(2) << '\n';
 }
 
+void print_expert_stats(const EngineInfo& info, const ExpertStatus& status, size_t tokens) {
+  std::cerr << fmt::format("experts {}\n", info.experts);
+  if (status.residency != "streaming") return;
+  const ExpertCounters& total = status.total;
+  const double read_seconds = static_cast<double>(total.read_ns) * 1e-9;
+  std::cerr << fmt::format("        hits {}, misses {} ({:.1f} % hits), evictions {}, held {} of {}\n",
+                           total.hits, total.misses, 100 * total.hit_rate(), total.evictions, status.held,
+                           status.slots)
+            << fmt::format(
+                   "        read {:.1f} MiB ({:.2f} MiB/token), {:.2f} ms a record; stalled {:.3f} s\n",
+                   static_cast<double>(total.bytes_read) / (1024.0 * 1024),
+                   static_cast<double>(total.bytes_read) / (1024.0 * 1024) /
+                       static_cast<double>(std::max<size_t>(tokens, 1)),
+                   total.reads == 0 ? 0 : 1000 * read_seconds / static_cast<double>(total.reads),
+                   static_cast<double>(total.stall_ns) * 1e-9)
+            << fmt::format("        lookahead {}: {} guesses used, {} wasted\n",
+                           status.lookahead ? "on" : "off", total.guesses_useful, total.guesses_wasted);
+}
+
 void print_stats(const EngineInfo& info, const GenerationResult& r, const ModelSession& session,
-                 const SamplingParams& sampling) {
+                 const SamplingParams& sampling, const ExpertStatus& experts) {
   constexpr double kMiB = 1024.0 * 1024.0;
   const auto mib = [](uint64_t bytes) { return static_cast<double>(bytes) / kMiB; };
   std::cerr << fmt::format("model   {} ({}, {}), {} numerics, {} kernels, {} threads\n", info.model_path,
@@ -132,6 +152,7 @@ void print_stats(const EngineInfo& info, const GenerationResult& r, const ModelS
             << fmt::format("memory  {:.1f} MiB at most, weights {:.1f} MiB, context {:.1f} MiB\n",
                            mib(read_process_memory().peak_rss), mib(info.weight_bytes),
                            mib(session.state_bytes()));
+  print_expert_stats(info, experts, decode_passes(r) + computed_prompt_tokens(r));
 }
 
 void write_text(std::string_view text) {
@@ -182,7 +203,7 @@ int run_generate(int argc, char** argv) {
     write_text(result.text.substr(written));
     if (!result.text.ends_with('\n')) write_text("\n");
   }
-  if (args.stats) print_stats(engine->info(), result, *session, params.sampling);
+  if (args.stats) print_stats(engine->info(), result, *session, params.sampling, engine->expert_status());
   return result.finish == FinishReason::kCancelled ? error_row(ErrorCode::kCancelled).exit_code : 0;
 }
 

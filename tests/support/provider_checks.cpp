@@ -27,16 +27,16 @@ class ScriptedProvider final : public ExpertProvider {
   ScriptedProvider(std::unique_ptr<ExpertProvider> inner, std::shared_ptr<Script> script)
       : inner_(std::move(inner)), script_(std::move(script)) {}
 
-  ExpertLease acquire(uint32_t layer, std::span<const uint32_t> experts) override {
+  ExpertLease acquire(uint32_t layer, std::span<const uint32_t> experts, ExpertUse use) override {
     EXPECT_LE(experts.size(), max_lease(layer));
     if (script_->acquired++ == script_->fail_at) throw Error(ErrorCode::kIo, "scripted failure");
-    return inner_->acquire(layer, experts);
+    return inner_->acquire(layer, experts, use);
   }
   uint32_t max_lease(uint32_t layer) const noexcept override {
     return std::min(script_->max_lease, inner_->max_lease(layer));
   }
-  void prefetch(uint32_t layer, std::span<const uint32_t> experts) noexcept override {
-    inner_->prefetch(layer, experts);
+  void prefetch(uint32_t layer, std::span<const uint32_t> experts, PrefetchHint hint) noexcept override {
+    inner_->prefetch(layer, experts, hint);
   }
 
  private:

@@ -8,6 +8,9 @@
 namespace mach {
 namespace {
 
+// A pass over more rows is a stretch of a prompt. Batches of running sequences and drafts under verification are shorter.
+constexpr uint32_t kMostDecodeRows = 32;
+
 // Token-expert pairs in the order of their experts. Pair p = token * top_k + rank.
 struct SortedPairs {
   std::span<uint32_t> experts;  // the chosen ones, ascending
@@ -143,13 +146,17 @@ void run_experts(Workspace& workspace, const RoutedExperts& experts, const Activ
   const auto chosen = static_cast<uint32_t>(pairs.experts.size());
   const uint32_t wave_size = std::max(1U, experts.provider->max_lease(experts.layer));
 
+  const ExpertUse use = out.count > kMostDecodeRows ? ExpertUse::kPrefill : ExpertUse::kDecode;
+
   for (uint32_t first = 0; first < chosen;) {
     const uint32_t last = first + std::min(wave_size, chosen - first);
-    const uint32_t after = last + std::min(wave_size, chosen - last);
     const ScratchArena::Frame wave_frame(workspace.arena());
+    // Everything that is left, so that reading never stops while waves compute.
+    if (last < chosen) {
+      experts.provider->prefetch(experts.layer, pairs.experts.subspan(first), PrefetchHint::kNext);
+    }
     const ExpertLease lease =
-        experts.provider->acquire(experts.layer, pairs.experts.subspan(first, last - first));
-    if (after > last) experts.provider->prefetch(experts.layer, pairs.experts.subspan(last, after - last));
+        experts.provider->acquire(experts.layer, pairs.experts.subspan(first, last - first), use);
     Wave(workspace, experts, pairs, first, last).run(lease, x, outputs, first == 0 ? shared : nullptr);
     first = last;
   }
