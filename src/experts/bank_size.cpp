@@ -12,6 +12,7 @@ namespace {
 
 // A class's own working set, and its part of what is left over. Rounded so that the parts never exceed the whole.
 uint64_t share(uint64_t budget, uint64_t part, uint64_t whole) noexcept {
+  if (part == whole) return budget;
   const double fraction = static_cast<double>(part) / static_cast<double>(whole);
   return part + static_cast<uint64_t>(static_cast<double>(budget - whole) * fraction * (1 - 1e-12));
 }
