@@ -32,6 +32,7 @@ struct EngineOptions {
   std::string kernel_set;        // empty: the best this host runs; else a name from `mach doctor`
   uint32_t context_length = 0;   // 0: min(what the model allows, 8192)
   uint32_t prefill_chunk = 512;  // tokens per prompt pass
+  std::string kv_cache;  // how keys and values are kept: "bf16" (also empty), "q8"; exact mode keeps fp32
 
   Residency residency = Residency::kAuto;
   std::optional<uint64_t> expert_cache_bytes;  // the bank's cap; empty: from available memory

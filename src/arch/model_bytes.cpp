@@ -73,44 +73,50 @@ struct LayerKv {
   uint64_t state = 0;
 };
 
-LayerKv deepseek_kv(const DeepSeekConfig& deepseek, const LayerConfig& layer, uint32_t element_bytes) {
+uint64_t row_bytes(KvElement element, uint64_t n) {
+  return kv_row_bytes(fitting_kv_element(element, static_cast<uint32_t>(n)), static_cast<uint32_t>(n));
+}
+// Of numbers that 8 bits do not reach.
+uint64_t float_bytes(KvElement element) { return element == KvElement::kF32 ? 4 : 2; }
+
+LayerKv deepseek_kv(const DeepSeekConfig& deepseek, const LayerConfig& layer, KvElement element) {
   LayerKv kv;
   const uint64_t dim = layer.head_dim;
-  kv.row = dim * element_bytes;  // K and V are the same row
+  kv.row = row_bytes(element, dim);  // K and V are the same row
   kv.window = layer.window;
   if (layer.mixer == MixerKind::kDeepSeekSliding) return kv;
   kv.ratio = layer.compress_ratio;
   // Content and gate of the tokens in the open window; with overlap, also halves of the window before it.
   if (layer.mixer == MixerKind::kDeepSeekHca) {
-    kv.entry = dim * element_bytes;
+    kv.entry = row_bytes(element, dim);
     kv.state = (kv.ratio - 1) * 2 * dim * kStateBytes;
     return kv;
   }
   const uint64_t width = dim + deepseek.index_head_dim;
-  kv.entry = width * element_bytes;
+  kv.entry = row_bytes(element, dim) + deepseek.index_head_dim * float_bytes(element);
   kv.state = ((kv.ratio - 1) * 4 * width + kv.ratio * 2 * width) * kStateBytes;
   return kv;
 }
 
-LayerKv layer_kv(const ModelConfig& config, const LayerConfig& layer, uint32_t element_bytes) {
+LayerKv layer_kv(const ModelConfig& config, const LayerConfig& layer, KvElement element) {
   LayerKv kv;
   if (layer.kv_source) return kv;
   switch (layer.mixer) {
     case MixerKind::kFullAttention:
     case MixerKind::kSlidingAttention:
-      kv.row = uint64_t{2} * layer.kv_heads * layer.head_dim * element_bytes;
+      kv.row = uint64_t{2} * layer.kv_heads * row_bytes(element, layer.head_dim);
       kv.window = layer.window;
       return kv;
     case MixerKind::kGatedDelta: {
       const GatedDeltaConfig& delta = *config.gated_delta;
       kv.state = uint64_t{delta.value_heads} * delta.key_dim * delta.value_dim * kStateBytes +
-                 uint64_t{delta.conv_channels()} * (delta.conv_taps - 1) * element_bytes;
+                 uint64_t{delta.conv_channels()} * (delta.conv_taps - 1) * float_bytes(element);
       return kv;
     }
     case MixerKind::kDeepSeekSliding:
     case MixerKind::kDeepSeekCsa:
     case MixerKind::kDeepSeekHca:
-      return deepseek_kv(*config.deepseek, layer, element_bytes);
+      return deepseek_kv(*config.deepseek, layer, element);
   }
   return kv;
 }
@@ -203,10 +209,10 @@ std::optional<ModelBytes> estimate_model_bytes(const ModelConfig& config) {
   return bytes;
 }
 
-KvBytes kv_bytes(const ModelConfig& config, uint32_t element_bytes) {
+KvBytes kv_bytes(const ModelConfig& config, KvElement element) {
   KvBytes sum;
   for (const LayerConfig& layer : config.layers) {
-    const LayerKv kv = layer_kv(config, layer, element_bytes);
+    const LayerKv kv = layer_kv(config, layer, element);
     (kv.window > 0 ? sum.windows : sum.per_token) += kv.row * std::max<uint64_t>(kv.window, 1);
     sum.per_token += ceil_div(kv.entry, kv.ratio);
     sum.state += kv.state;
@@ -214,10 +220,10 @@ KvBytes kv_bytes(const ModelConfig& config, uint32_t element_bytes) {
   return sum;
 }
 
-uint64_t kv_bytes_at(const ModelConfig& config, uint32_t context, uint32_t element_bytes) {
+uint64_t kv_bytes_at(const ModelConfig& config, uint32_t context, KvElement element) {
   uint64_t sum = 0;
   for (const LayerConfig& layer : config.layers) {
-    const LayerKv kv = layer_kv(config, layer, element_bytes);
+    const LayerKv kv = layer_kv(config, layer, element);
     const uint64_t rows = kv.window > 0 ? std::min<uint64_t>(kv.window, context) : context;
     sum += rows * kv.row + context / kv.ratio * kv.entry + kv.state;
   }

@@ -8,6 +8,7 @@
 
 #include "arch/model_config.h"
 #include "arch/tensor_plan.h"
+#include "quant/kv_row.h"
 
 namespace mach {
 
@@ -38,17 +39,17 @@ std::optional<ModelBytes> estimate_model_bytes(const ModelConfig& config);
 // The format of routed experts that the config announces; empty as above.
 std::optional<WeightFormat> announced_expert_format(const ModelConfig& config);
 
-// Memory of one sequence. `element_bytes` is the size of one cached number (4 or 2); recurrent and pending state is fp32
-// whatever it says.
+// Memory of one sequence whose keys and values are stored as `element`; recurrent and pending state is fp32 whatever it
+// says.
 struct KvBytes {
   uint64_t per_token = 0;  // growth with every token: full attention, and compressed entries (rounded up)
   uint64_t windows = 0;    // sliding windows, once they are full
   uint64_t state =
       0;  // recurrent and convolution state, pending rows of compressors: there from the first token
 };
-KvBytes kv_bytes(const ModelConfig& config, uint32_t element_bytes);
+KvBytes kv_bytes(const ModelConfig& config, KvElement element);
 
 // All of it for a sequence of `context` tokens (at most 2^30).
-uint64_t kv_bytes_at(const ModelConfig& config, uint32_t context, uint32_t element_bytes);
+uint64_t kv_bytes_at(const ModelConfig& config, uint32_t context, KvElement element);
 
 }  // namespace mach

@@ -38,14 +38,14 @@ TEST_P(Published, ExpertBytes) {
 }
 
 TEST_P(Published, KvBytes) {
-  const KvBytes kv = kv_bytes(config_, 2);
+  const KvBytes kv = kv_bytes(config_, KvElement::kBF16);
   EXPECT_EQ(kv.per_token, GetParam().kv_per_token);
   EXPECT_EQ(kv.windows, GetParam().windows);
   EXPECT_EQ(kv.state, GetParam().state);
   // Every window is full and every entry closed at this length.
   const uint32_t context = 65536;
-  EXPECT_EQ(kv_bytes_at(config_, context, 2), context * kv.per_token + kv.windows + kv.state);
-  EXPECT_EQ(kv_bytes_at(config_, 0, 2), kv.state);
+  EXPECT_EQ(kv_bytes_at(config_, context, KvElement::kBF16), context * kv.per_token + kv.windows + kv.state);
+  EXPECT_EQ(kv_bytes_at(config_, 0, KvElement::kBF16), kv.state);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -86,10 +86,11 @@ TEST(ModelBytes, DeepSeekFileSize) {
 
 TEST(ModelBytes, ShortContextsDoNotFillWindows) {
   const ModelConfig config = parse_model_config(published_config("gpt-oss-20b"));
-  EXPECT_EQ(kv_bytes_at(config, 10, 2), 10 * 24 * 2048U);
-  EXPECT_EQ(kv_bytes_at(config, 128, 2), 128 * 24 * 2048U);
-  EXPECT_EQ(kv_bytes_at(config, 129, 2), 128 * 24 * 2048U + 12 * 2048U);
-  EXPECT_EQ(kv_bytes_at(config, 10, 4), 2 * 10 * 24 * 2048U);
+  EXPECT_EQ(kv_bytes_at(config, 10, KvElement::kBF16), 10 * 24 * 2048U);
+  EXPECT_EQ(kv_bytes_at(config, 128, KvElement::kBF16), 128 * 24 * 2048U);
+  EXPECT_EQ(kv_bytes_at(config, 129, KvElement::kBF16), 128 * 24 * 2048U + 12 * 2048U);
+  EXPECT_EQ(kv_bytes_at(config, 10, KvElement::kF32), 2 * 10 * 24 * 2048U);
+  EXPECT_EQ(kv_bytes_at(config, 10, KvElement::kQ8), 10 * 24 * (2 * 8 * (64 + 4)));  // 8 KV heads of 64
 }
 
 TEST(ModelBytes, GgufExpertsCannotBeEstimated) {

@@ -62,7 +62,7 @@ TEST(Registry, RowsAgreeWithTheParsers) {
     EXPECT_EQ(config.activation.kind, activations.at(row.swiglu)) << name;
     EXPECT_EQ(config.moe.expert_bias, row.expert_bias) << name;
     EXPECT_EQ(json.contains("text_config"), row.wrapped) << name;
-    const KvBytes kv = kv_bytes(config, 2);
+    const KvBytes kv = kv_bytes(config, KvElement::kBF16);
     EXPECT_EQ(kv.windows > 0,
               row.kv_cache_kind == KvCacheKind::kRotating || row.kv_cache_kind == KvCacheKind::kCompressed)
         << name;

@@ -92,6 +92,19 @@ std::string describe_experts(const ExpertStatus& status) {
                      status.experts, status.reader, status.lanes, status.eviction);
 }
 
+KvElement kv_element(const EngineOptions& options) {
+  if (options.kv_cache.empty()) return ModelOptions().kv_element;
+  const auto element = kv_element_named(options.kv_cache);
+  if (!element) {
+    throw Error(ErrorCode::kInvalidRequest,
+                fmt::format("kv_cache: '{}' is not one of bf16, q8", options.kv_cache));
+  }
+  if (options.exact) {
+    throw Error(ErrorCode::kInvalidRequest, "kv_cache: exact mode keeps keys and values in fp32");
+  }
+  return *element;
+}
+
 // A token that tokenizer_config.json names, as a string or as {"content": ...}; empty if it names none.
 std::string special_token(const nlohmann::json& config, const char* key) {
   const auto value = config.find(key);
@@ -128,6 +141,7 @@ LoadedEngine::LoadedEngine(ModelDirectory directory, const EngineOptions& option
   ModelOptions model_options;
   model_options.numerics = options.exact ? Numerics::kExact : Numerics::kFast;
   model_options.official_round_trips = options.official_round_trips;
+  model_options.kv_element = kv_element(options);
   workspace_.set_numerics(model_options.numerics);
   model_options.residency = residency_options(options);
   model_ = Model::open(directory_.path(), model_options);

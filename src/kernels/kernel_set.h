@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/cpu_features.h"
+#include "kernels/attention_types.h"
 #include "kernels/kernel_types.h"
 
 namespace mach {
@@ -22,6 +23,10 @@ struct KernelSet {
   // Rows of plain floats: products with f32, f16 and bf16 weights, and attention (keys are rows, queries columns).
   kernel::DotRows *dot_rows_f32, *dot_rows_f16, *dot_rows_bf16;
   kernel::MixRows *mix_rows_f32, *mix_rows_f16, *mix_rows_bf16;  // attention's weighted sum of value rows
+
+  // Attention of fast mode, by how keys and values are stored, and how a row becomes 8 bits.
+  kernel::AttentionKernels attention_bf16, attention_q8;
+  kernel::ToQ8* q8_from_f32;
 
   kernel::RmsNorm* rms_norm;
   kernel::Scale* scale;

@@ -9,6 +9,7 @@ namespace mach {
 extern const KernelSet kScalarSet;
 extern const KernelSet kAvx2Set;
 extern const KernelSet kAvx512Set;
+extern const KernelSet kAvx512Bf16Set;
 extern const KernelSet kNeonSet;
 
 }  // namespace mach

@@ -4,7 +4,7 @@
 namespace mach {
 
 std::span<const KernelSet* const> kernel_sets() noexcept {
-  static constexpr const KernelSet* kSets[] = {&kAvx512Set, &kAvx2Set, &kScalarSet};
+  static constexpr const KernelSet* kSets[] = {&kAvx512Bf16Set, &kAvx512Set, &kAvx2Set, &kScalarSet};
   return kSets;
 }
 

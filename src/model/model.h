@@ -39,7 +39,7 @@ struct SequenceStep {
 
 struct ModelOptions {
   Numerics numerics = Numerics::kFast;
-  // fp32 keeps golden tests tight; bf16 halves the memory. kF32 is used in exact mode whatever this says.
+  // fp32 keeps golden tests tight; bf16 halves the memory, 8 bits quarter it. kF32 is used in exact mode whatever this says.
   KvElement kv_element = KvElement::kBF16;
   ResidencyOptions residency;
   // How far back every cache must be able to truncate without a snapshot (drafts under verification).
@@ -51,7 +51,8 @@ struct ModelOptions {
 };
 
 // Called after the embedding (index 0), after layer i (index i + 1), and with the head's input, i.e. after the
-// final norm (index layers + 1). Rows are the tokens of the pass; those whose logits are wanted for the last.
+// final norm (index layers + 1). Rows are the tokens of the pass; from the last layer's output on, those whose logits are
+// wanted (DeepSeek V4: all of them there).
 // Set on the Workspace. For debugging and golden tests.
 using HiddenObserver = std::function<void(uint32_t index, std::span<const float> hidden, uint32_t tokens)>;
 

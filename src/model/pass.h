@@ -38,6 +38,7 @@ class Pass {
   std::span<const uint32_t> positions() const noexcept { return positions_; }  // [rows], in their sequences
   std::span<const PassSequence> sequences() const noexcept { return sequences_; }
   std::span<const uint32_t> wanted_rows() const noexcept { return wanted_; }  // ascending
+  uint32_t wanted_count() const noexcept { return static_cast<uint32_t>(wanted_.size()); }
 
   void commit() noexcept;
 

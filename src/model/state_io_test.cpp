@@ -28,7 +28,7 @@ void append(SequenceState& state, uint32_t tokens) {
     cache.stage(tokens);
     for (uint32_t i = 0; i < tokens; ++i) {
       const float row[2] = {static_cast<float>(start + i), static_cast<float>(layer)};
-      cache.write(start + i, row, row);
+      cache.write(select_kernel_set(kNoFeatures), start + i, row, row);
     }
   }
   state.commit();

@@ -37,6 +37,9 @@ void EngineArguments::add_to(CLI::App& app) {
   app.add_option("-t,--threads", options.threads, "Compute threads (default: one per available core)");
   app.add_option("--context-length", options.context_length,
                  "Tokens a session may hold (default: what the model allows, at most 8192)");
+  app.add_option("--kv-cache", options.kv_cache,
+                 "How keys and values are kept: bf16, or q8 for half the memory (default: bf16)")
+      ->check(CLI::IsMember({"bf16", "q8"}));
   app.add_option("--kernels,--kernel-set", options.kernel_set,
                  "Kernel set, such as avx512, avx2, neon or scalar (default: the best this machine runs)");
   app.add_flag_function(

@@ -13,7 +13,7 @@ namespace mach::tools {
 struct EngineArguments {
   EngineOptions options;
 
-  // Adds --exact, --official-round-trips, --threads, --context-length and --kernels.
+  // Adds --exact, --official-round-trips, --threads, --context-length, --kv-cache and --kernels.
   void add_to(CLI::App& app);
 
   // Prints what was ignored in the checkpoint's files to stderr. Throws as Engine::open().

@@ -360,12 +360,13 @@ void check_nll(const std::filesystem::path& folder, Numerics numerics, size_t wi
   }
 }
 
-void check_fast(const std::filesystem::path& folder, size_t windows, double max_kl, double min_top1) {
+void check_fast(const std::filesystem::path& folder, KvElement element, size_t windows, double max_kl,
+                double min_top1) {
   SCOPED_TRACE(folder.filename().string());
   auto texts = read_windows(read_json_file(folder / "golden.json"), windows);
   texts.push_back(read_tensor<int32_t>(open_golden(folder), "doc_ids"));
   LoadedModel exact(folder, Numerics::kExact, 2);
-  LoadedModel fast(folder, Numerics::kFast, 2);
+  LoadedModel fast(Model::open(folder, {.numerics = Numerics::kFast, .kv_element = element}), 2);
   std::vector<float> exact_logits;
   std::vector<float> fast_logits;
   for (const TokenIds& ids : texts) {

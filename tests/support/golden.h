@@ -99,7 +99,9 @@ void check_mini(const std::filesystem::path& folder, double tolerance);
 // Held-out windows: the NLL of each of the first `windows` within `relative` of the reference.
 void check_nll(const std::filesystem::path& folder, Numerics numerics, size_t windows, double relative);
 
-// Fast mode against exact mode over the document and some held-out windows.
-void check_fast(const std::filesystem::path& folder, size_t windows, double max_kl, double min_top1);
+// Fast mode, with keys and values stored as `element`, against exact mode over the document and some held-out
+// windows.
+void check_fast(const std::filesystem::path& folder, KvElement element, size_t windows, double max_kl,
+                double min_top1);
 
 }  // namespace mach::testing

@@ -2,6 +2,7 @@
 // has internal linkage or this namespace, and they call no inline function of a header that generic code includes too.
 #pragma once
 
+#include "kernels/attention_types.h"
 #include "kernels/kernel_types.h"
 
 namespace mach::avx2 {
@@ -21,6 +22,10 @@ kernel::DotOne dot_one_mxfp4, dot_one_fp8;
 kernel::Int8Rows int8_affine2, int8_affine3, int8_affine4, int8_affine5, int8_affine6, int8_affine8;
 kernel::Int8Rows int8_mxfp4, int8_nvfp4;
 kernel::QuantizeInt8 quantize_int8;
+
+kernel::PackQueries pack_queries_f32;
+kernel::Attend attend_bf16, attend_q8;
+kernel::ToQ8 q8_from_f32;
 
 kernel::RmsNorm rms_norm;
 kernel::Scale scale;

@@ -1,4 +1,6 @@
+#include "kernels/avx2/avx2_kernels.h"
 #include "kernels/avx512/avx512_kernels.h"
+#include "kernels/avx512bf16/avx512bf16_kernels.h"
 #include "kernels/kernel_set_rows.h"
 
 namespace mach {
@@ -20,9 +22,7 @@ constexpr kernel::FormatKernels kFormats[] = {
     {CodecId::kFp8Block, 8, avx512::decode_fp8, avx512::dot_one_fp8, nullptr},
 };
 
-}  // namespace
-
-constinit const KernelSet kAvx512Set = {
+constexpr KernelSet kRows = {
     .name = "avx512",
     .required = kAvx2 | kFma | kF16c | kAvx512f | kAvx512bw | kAvx512vl | kAvx512dq | kAvx512vnni,
     .formats = kFormats,
@@ -33,6 +33,9 @@ constinit const KernelSet kAvx512Set = {
     .mix_rows_f32 = avx512::mix_rows_f32,
     .mix_rows_f16 = avx512::mix_rows_f16,
     .mix_rows_bf16 = avx512::mix_rows_bf16,
+    .attention_bf16 = {avx2::pack_queries_f32, avx2::attend_bf16},
+    .attention_q8 = {avx2::pack_queries_f32, avx2::attend_q8},
+    .q8_from_f32 = avx2::q8_from_f32,
     .rms_norm = avx512::rms_norm,
     .scale = avx512::scale,
     .add = avx512::add,
@@ -53,5 +56,20 @@ constinit const KernelSet kAvx512Set = {
     .bf16_from_f32 = avx512::bf16_from_f32,
     .f16_from_f32 = avx512::f16_from_f32,
 };
+
+// The same with the rows that multiply bf16.
+constexpr KernelSet with_bf16(KernelSet set) {
+  set.name = "avx512bf16";
+  set.required = set.required | kAvx512bf16;
+  set.attention_bf16 = {avx512bf16::pack_queries_bf16, avx512bf16::attend_bf16};
+  set.attention_q8 = {avx512bf16::pack_queries_q8, avx512bf16::attend_q8};
+  set.q8_from_f32 = avx512bf16::q8_from_f32;
+  return set;
+}
+
+}  // namespace
+
+constinit const KernelSet kAvx512Set = kRows;
+constinit const KernelSet kAvx512Bf16Set = with_bf16(kRows);
 
 }  // namespace mach

@@ -1,5 +1,6 @@
 #include "kernels/kernel_set_rows.h"
 #include "kernels/neon/neon_kernels.h"
+#include "kernels/scalar/scalar_kernels.h"
 
 namespace mach {
 namespace {
@@ -33,6 +34,9 @@ constinit const KernelSet kNeonSet = {
     .mix_rows_f32 = neon::mix_rows_f32,
     .mix_rows_f16 = neon::mix_rows_f16,
     .mix_rows_bf16 = neon::mix_rows_bf16,
+    .attention_bf16 = {scalar::pack_queries_f32, scalar::attend_bf16},
+    .attention_q8 = {scalar::pack_queries_f32, scalar::attend_q8},
+    .q8_from_f32 = scalar::q8_from_f32,
     .rms_norm = neon::rms_norm,
     .scale = neon::scale,
     .add = neon::add,

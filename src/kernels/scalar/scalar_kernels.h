@@ -3,6 +3,7 @@
 // instruction; that is the price of the same bits everywhere.
 #pragma once
 
+#include "kernels/attention_types.h"
 #include "kernels/kernel_types.h"
 
 namespace mach::scalar {
@@ -13,6 +14,10 @@ kernel::MixRows mix_rows_f32, mix_rows_f16, mix_rows_bf16;
 kernel::DecodeRow decode_row;  // of every format
 kernel::Int8Rows int8_rows;    // of every integer format
 kernel::QuantizeInt8 quantize_int8;
+
+kernel::PackQueries pack_queries_f32;
+kernel::Attend attend_bf16, attend_q8;
+kernel::ToQ8 q8_from_f32;
 
 kernel::RmsNorm rms_norm;
 kernel::Scale scale;

@@ -98,12 +98,14 @@ void attend_spans(Workspace& workspace, const TileAttention& attention, const Pl
     attention.sum_span(tile, tile.first_span + spans[i].span, workspace.worker_floats(worker), part(i));
   });
 
-  size_t first = 0;
-  for (const AttentionTile& tile : plan.tiles) {
-    for (uint32_t s = 1; s < tile.span_count; ++s) attention.merge(tile, part(first), part(first + s));
-    attention.finish(tile, part(first));
-    first += tile.span_count;
-  }
+  const auto firsts = workspace.arena().take<size_t>(plan.tiles.size());
+  for (size_t t = 0, first = 0; t < plan.tiles.size(); first += plan.tiles[t++].span_count) firsts[t] = first;
+  workspace.for_items(plan.tiles.size(), parts.size(), [&](size_t t, size_t) {
+    const AttentionTile& tile = plan.tiles[t];
+    for (uint32_t s = 1; s < tile.span_count; ++s)
+      attention.merge(tile, part(firsts[t]), part(firsts[t] + s));
+    attention.finish(tile, part(firsts[t]));
+  });
 }
 
 }  // namespace
@@ -126,7 +128,7 @@ void store_kv(Workspace& workspace, std::span<const AttentionSequence> sequences
     sequence.cache->stage(sequence.rows);
     workspace.for_rows(sequence.rows, 4 * size_t{k.dim}, [&](uint32_t i) {
       const uint32_t row = sequence.first_row + i;
-      sequence.cache->write(sequence.position + i, k.row_span(row), v.row_span(row));
+      sequence.cache->write(workspace.kernels(), sequence.position + i, k.row_span(row), v.row_span(row));
     });
   }
 }
@@ -139,9 +141,13 @@ void attend(Workspace& workspace, const AttentionShape& shape, std::span<const A
     throw Error(ErrorCode::kInternal, "attention: queries, result and cache differ in shape");
   }
   const ScratchArena::Frame frame(workspace.arena());
-  const TileAttention attention(workspace.kernels(), shape, kv, q, out);
+  uint32_t most_rows = 0;
+  for (const AttentionSequence& sequence : sequences) most_rows = std::max(most_rows, sequence.rows);
+  const TileAttention attention(workspace.kernels(), workspace.compute().numerics, shape, kv, most_rows, q,
+                                out);
   const Plan plan = make_tiles(workspace, attention, kv.kv_heads, q.dim, sequences);
-  const bool enough_tiles = plan.tiles.size() >= 2 * workspace.threads() || workspace.threads() == 1;
+  // Pieces small enough that threads finish together, also where another process takes time from one of them.
+  const bool enough_tiles = plan.tiles.size() >= 8 * workspace.threads() || workspace.threads() == 1;
   if (enough_tiles || plan.spans == plan.tiles.size()) {
     attend_tiles(workspace, attention, plan);
   } else {

@@ -8,6 +8,8 @@ namespace {
 
 // Lanes that a block of keys is read for once; 32 queries of 128 floats are half an L1.
 constexpr uint32_t kTileLanes = 32;
+// In fast mode sums of 128 lanes and a block stay in L2, and what is read of keys and values per product falls.
+constexpr uint32_t kFastTileLanes = 128;
 constexpr size_t kPointerBytes = sizeof(const float*);
 constexpr size_t kFloatsPerPointer = kPointerBytes / sizeof(float);
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
@@ -48,13 +50,29 @@ float exp_of(const KernelSet& kernels, float x) noexcept {
 
 }  // namespace
 
-TileAttention::TileAttention(const KernelSet& kernels, const AttentionShape& shape, const KvShape& kv,
-                             const FloatRows& q, const FloatRows& out) noexcept
+const kernel::AttentionKernels* fast_attention(const KernelSet& kernels, Numerics numerics, KvElement element,
+                                               uint32_t head_dim) noexcept {
+  if (numerics == Numerics::kExact || head_dim % kernel::kAttentionDims != 0) return nullptr;
+  switch (element) {
+    case KvElement::kBF16:
+      return &kernels.attention_bf16;
+    case KvElement::kQ8:
+      return &kernels.attention_q8;
+    case KvElement::kF32:
+      break;
+  }
+  return nullptr;
+}
+
+TileAttention::TileAttention(const KernelSet& kernels, Numerics numerics, const AttentionShape& shape,
+                             const KvShape& kv, uint32_t most_rows, const FloatRows& q,
+                             const FloatRows& out) noexcept
     : kernels_(kernels),
       shape_(shape),
       kv_(kv),
       group_(shape.heads / kv.kv_heads),
-      tile_tokens_(std::max(1U, kTileLanes / group_)),
+      fast_(fast_attention(kernels, numerics, kv.element, kv.head_dim)),
+      tile_tokens_(std::clamp((fast_ != nullptr ? kFastTileLanes : kTileLanes) / group_, 1U, most_rows)),
       dot_rows_(kv.element == KvElement::kF32 ? kernels.dot_rows_f32 : kernels.dot_rows_bf16),
       mix_rows_(kv.element == KvElement::kF32 ? kernels.mix_rows_f32 : kernels.mix_rows_bf16),
       q_(q),
@@ -62,6 +80,7 @@ TileAttention::TileAttention(const KernelSet& kernels, const AttentionShape& sha
 
 // Scores, then the lanes' query pointers.
 size_t TileAttention::scratch_floats() const noexcept {
+  if (fast_ != nullptr) return fast_scratch_floats();
   return size_t{tile_lanes()} * (kBlockKeys + kFloatsPerPointer);
 }
 
@@ -72,42 +91,32 @@ TileAttention::Range TileAttention::visible(const AttentionSequence& sequence, u
   return {limited ? position - (shape_.window - 1) : 0, position + count};
 }
 
-// Calls body(rows of K, rows of V, first position) for each stored piece of `range`.
-template <class Body>
-void TileAttention::for_pieces(const AttentionTile& tile, Range range, Body body) const noexcept {
-  const size_t stride = kv_.head_bytes();
-  auto run = std::partition_point(tile.runs.begin(), tile.runs.end(),
-                                  [&](const KvRun& r) { return r.begin + r.count <= range.begin; });
-  for (uint32_t position = range.begin; position < range.end; ++run) {
-    const uint32_t count = std::min(range.end, run->begin + run->count) - position;
-    const size_t first = (size_t{tile.kv_head} * run->head_stride + (position - run->begin)) * stride;
-    body(kernel::Rows{run->k + first, stride, count}, kernel::Rows{run->v + first, stride, count}, position);
-    position += count;
-  }
+void TileAttention::clear(const AttentionTile& tile, const SoftmaxSums& sums) const noexcept {
+  const uint32_t lanes = kernel::padded_lanes(lanes_of(tile));
+  std::fill_n(sums.m, lanes, kNothing);
+  std::fill_n(sums.l, lanes, 0.0F);
+  std::fill_n(sums.acc, size_t{lanes} * kv_.head_dim, 0.0F);
 }
 
-void TileAttention::clear(const AttentionTile& tile, const SoftmaxSums& sums) const noexcept {
-  std::fill_n(sums.m, lanes_of(tile), kNothing);
-  std::fill_n(sums.l, lanes_of(tile), 0.0F);
-  std::fill_n(sums.acc, size_t{lanes_of(tile)} * kv_.head_dim, 0.0F);
+void TileAttention::query_rows(const AttentionTile& tile, const float** rows) const noexcept {
+  for (uint32_t lane = 0; lane < lanes_of(tile); ++lane) {
+    const uint32_t row = tile.sequence->first_row + tile.first_token + lane / group_;
+    rows[lane] = q_.row(row) + size_t{tile.kv_head * group_ + lane % group_} * kv_.head_dim;
+  }
 }
 
 void TileAttention::sum_span(const AttentionTile& tile, uint32_t span, float* scratch,
                              const SoftmaxSums& sums) const noexcept {
+  clear(tile, sums);
+  if (fast_ != nullptr) {
+    sum_span_fast(tile, span, scratch, sums);
+    return;
+  }
   auto* const queries = reinterpret_cast<const float**>(scratch);
   float* const scores = scratch + size_t{tile_lanes()} * kFloatsPerPointer;
-  for (uint32_t lane = 0; lane < lanes_of(tile); ++lane) {
-    const uint32_t row = tile.sequence->first_row + tile.first_token + lane / group_;
-    queries[lane] = q_.row(row) + size_t{tile.kv_head * group_ + lane % group_} * kv_.head_dim;
-  }
-  clear(tile, sums);
-  const Range seen = visible(*tile.sequence, tile.first_token, tile.tokens);
-  const uint32_t begin = std::max(seen.begin, span * kSpanKeys);
-  const uint32_t end = std::min(seen.end, (span + 1) * kSpanKeys);
-  for (uint32_t block = begin / kBlockKeys * kBlockKeys; block < end; block += kBlockKeys) {
-    const Range keys{std::max(begin, block), std::min(end, block + kBlockKeys)};
-    add_block(tile, block, keys, queries, scores, sums);
-  }
+  query_rows(tile, queries);
+  for_blocks(tile, span,
+             [&](uint32_t block, Range keys) { add_block(tile, block, keys, queries, scores, sums); });
 }
 
 // The part of `keys` that one token sees; empty or inverted if none.
@@ -169,21 +178,32 @@ void TileAttention::add_scores(std::span<float> scores, uint32_t lane,
 
 void TileAttention::merge(const AttentionTile& tile, const SoftmaxSums& total,
                           const SoftmaxSums& part) const noexcept {
+  constexpr uint32_t kStep = 64;  // lanes whose factors are computed together
   const uint32_t dim = kv_.head_dim;
-  for (uint32_t lane = 0; lane < lanes_of(tile); ++lane) {
-    if (part.m[lane] == kNothing) continue;
-    if (total.m[lane] == kNothing) {
-      total.m[lane] = part.m[lane];
-      total.l[lane] = part.l[lane];
-      std::copy_n(acc(part, lane), dim, acc(total, lane));
-      continue;
+  float keep[kStep];
+  float add[kStep];
+  for (uint32_t first = 0; first < lanes_of(tile); first += kStep) {
+    const uint32_t lanes = std::min(kStep, lanes_of(tile) - first);
+    for (uint32_t i = 0; i < lanes; ++i) {
+      const float m = std::max(total.m[first + i], part.m[first + i]);
+      keep[i] = total.m[first + i] - m;
+      add[i] = part.m[first + i] - m;
     }
-    const float m = std::max(total.m[lane], part.m[lane]);
-    const float keep = exp_of(kernels_, total.m[lane] - m);
-    const float add = exp_of(kernels_, part.m[lane] - m);
-    total.m[lane] = m;
-    total.l[lane] = keep * total.l[lane] + add * part.l[lane];
-    kernels_.scale_axpy(keep, add, acc(part, lane), dim, acc(total, lane));
+    kernels_.exp(lanes, keep);
+    kernels_.exp(lanes, add);
+    for (uint32_t i = 0; i < lanes; ++i) {
+      const uint32_t lane = first + i;
+      if (part.m[lane] == kNothing) continue;
+      if (total.m[lane] == kNothing) {
+        total.m[lane] = part.m[lane];
+        total.l[lane] = part.l[lane];
+        std::copy_n(acc(part, lane), dim, acc(total, lane));
+        continue;
+      }
+      total.m[lane] = std::max(total.m[lane], part.m[lane]);
+      total.l[lane] = keep[i] * total.l[lane] + add[i] * part.l[lane];
+      kernels_.scale_axpy(keep[i], add[i], acc(part, lane), dim, acc(total, lane));
+    }
   }
 }
 

@@ -1,7 +1,6 @@
 #include "model/blocks/compressor.h"
 
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "model/pass.h"
@@ -55,14 +54,6 @@ void pool_slots(const KernelSet& kernels, std::span<const Slot> slots, uint32_t 
 
 }  // namespace
 
-void store_row(const KernelSet& kernels, KvElement element, std::span<const float> values, std::byte* row) {
-  if (element == KvElement::kF32) {
-    std::memcpy(row, values.data(), values.size_bytes());
-  } else {
-    kernels.bf16_from_f32(values.data(), static_cast<uint32_t>(values.size()), row);
-  }
-}
-
 void extend_entries(Workspace& workspace, const Compressor& compressor, const Pass& pass, size_t cache_index,
                     EntryPool* (CompressedKv::*pool_of)(), const Activations& x, const EntryFilter& filter) {
   const PoolShape& shape = compressor.shape;
@@ -105,7 +96,7 @@ void extend_entries(Workspace& workspace, const Compressor& compressor, const Pa
       kernels.rms_norm(entry, compressor.norm.weight.data(), compressor.norm.eps, shape.dim, entry);
       rope.rotate(static_cast<uint32_t>(i), entry);
       if (filter) filter({entry, shape.dim});
-      store_row(kernels, shape.element, {entry, shape.dim}, pool.writable_entry(w));
+      store_kv_row(kernels, shape.element, {entry, shape.dim}, pool.writable_entry(w));
     });
   }
 }

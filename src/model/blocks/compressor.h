@@ -34,7 +34,4 @@ using EntryFilter = std::function<void(std::span<float> entry)>;
 void extend_entries(Workspace& workspace, const Compressor& compressor, const Pass& pass, size_t cache_index,
                     EntryPool* (CompressedKv::*pool)(), const Activations& x, const EntryFilter& filter = {});
 
-// Stores fp32 values as the elements of a row.
-void store_row(const KernelSet& kernels, KvElement element, std::span<const float> values, std::byte* row);
-
 }  // namespace mach

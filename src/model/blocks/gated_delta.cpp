@@ -106,10 +106,56 @@ void scan_recurrent(const KernelSet& kernels, const Tokens& tokens, const Scan& 
   }
 }
 
-// Floats that scan_chunk wants.
-size_t chunk_floats(const DeltaShape& shape) noexcept {
-  return 2 * size_t{kChunk} * kChunk + size_t{kChunk} * (2 * shape.value_dim + shape.key_dim + 1) +
-         size_t{kChunk} * shape.key_dim + kChunk;
+// What scan_chunk works in: [kChunk] rows each.
+struct ChunkScratch {
+  float* decay;    // [i, j] exp(G_i - G_j) for j <= i, 0 behind
+  float* kk;       // [i, j] k_i . k_j, then -A
+  float* qk;       // [i, j] q_i . k_j, then times decay
+  float* delta;    // [i, value_dim] V'
+  float* keys;     // [key_dim, i] e^(G_n - G_i) k_i
+  float* k;        // [i, key_dim], contiguous
+  float* q;        // the same
+  float* o;        // [i, value_dim]
+  float* grown;    // [i] e^(G_i)
+  float* remains;  // [i] e^(G_n - G_i)
+  size_t floats;
+
+  ChunkScratch(float* memory, const DeltaShape& shape) noexcept {
+    float* next = memory;
+    const auto take = [&next](size_t per_row) {
+      float* taken = next;
+      next += kChunk * per_row;
+      return taken;
+    };
+    decay = take(kChunk);
+    kk = take(kChunk);
+    qk = take(kChunk);
+    delta = take(shape.value_dim);
+    keys = take(shape.key_dim);
+    k = take(shape.key_dim);
+    q = take(shape.key_dim);
+    o = take(shape.value_dim);
+    grown = take(1);
+    remains = take(1);
+    floats = static_cast<size_t>(next - memory);
+  }
+};
+
+// Rows of V' that are solved one after the other; before them, and for all else, whole matrices are multiplied.
+constexpr uint32_t kSolveRows = 8;
+
+// V' = (I + A)^-1 V' in place; minus_a [n, n] holds -A below the diagonal.
+void solve_lower(const KernelSet& kernels, const float* minus_a, uint32_t n, uint32_t dim, float* v) {
+  for (uint32_t first = 0; first < n; first += kSolveRows) {
+    const uint32_t count = std::min(kSolveRows, n - first);
+    float* const rows = v + size_t{first} * dim;
+    kernels.mix_rows_f32(rows_of(v, dim, first), dim, minus_a + size_t{first} * kChunk, kChunk, count, rows,
+                         dim);
+    for (uint32_t i = 1; i < count; ++i) {
+      kernels.mix_rows_f32(rows_of(rows, dim, i), dim, minus_a + size_t{first + i} * kChunk + first, kChunk,
+                           1, rows + size_t{i} * dim, dim);
+    }
+  }
 }
 
 // One value head over rows [first, first + n): with G the running sum of g and D_ij = exp(G_i - G_j),
@@ -121,11 +167,7 @@ void scan_chunk(const KernelSet& kernels, const Tokens& tokens, const Scan& scan
   const DeltaShape& shape = tokens.shape();
   const uint32_t dk = shape.key_dim;
   const uint32_t dv = shape.value_dim;
-  float* kk = memory;                           // [n, n] k_i . k_j
-  float* qk = kk + size_t{kChunk} * kChunk;     // [n, n] q_i . k_j
-  float* ks = qk + size_t{kChunk} * kChunk;     // [n, dv] k_i S, then V'
-  float* keys = ks + size_t{kChunk} * dv;       // [n, dk] e^(G_n - G_i) k_i
-  float* weights = keys + size_t{kChunk} * dk;  // [n]
+  const ChunkScratch c(memory, shape);
   float* s = scan.state->head(h);
   const kernel::Rows state = rows_of(s, dv, dk);
 
@@ -134,46 +176,53 @@ void scan_chunk(const KernelSet& kernels, const Tokens& tokens, const Scan& scan
   double sums[kChunk] = {};
   double sum = 0;
   for (uint32_t i = 0; i < n; ++i) {
-    k_columns[i] = tokens.k(first + i, h);
-    q_columns[i] = tokens.q(first + i, h);
+    std::copy_n(tokens.k(first + i, h), dk, c.k + size_t{i} * dk);
+    std::copy_n(tokens.q(first + i, h), dk, c.q + size_t{i} * dk);
+    k_columns[i] = c.k + size_t{i} * dk;
+    q_columns[i] = c.q + size_t{i} * dk;
     sum += tokens.gate.row(first + i)[h];
     sums[i] = sum;
   }
-  const auto decay = [&](uint32_t i, uint32_t j) { return static_cast<float>(std::exp(sums[i] - sums[j])); };
-
-  const kernel::Rows k_rows = rows_of(k_columns[0], tokens.mixed.dim, n);
-  kernels.dot_rows_f32(k_rows, dk, k_columns, n, kk, kChunk);
-  kernels.dot_rows_f32(k_rows, dk, q_columns, n, qk, kChunk);
-
-  std::fill_n(ks, size_t{n} * dv, 0.0F);
-  kernels.mix_rows_f32(state, dv, k_columns[0], tokens.mixed.dim, n, ks, dv);
   for (uint32_t i = 0; i < n; ++i) {
-    float* o = tokens.o(first + i, h);
-    std::fill_n(o, dv, 0.0F);
-    mix(kernels, state, dv, q_columns[i], o);
-    kernels.scale(static_cast<float>(std::exp(sums[i])), dv, o);
+    float* const row = c.decay + size_t{i} * kChunk;
+    for (uint32_t j = 0; j <= i; ++j) row[j] = static_cast<float>(sums[i] - sums[j]);
+    c.grown[i] = static_cast<float>(sums[i]);
+    c.remains[i] = static_cast<float>(sums[n - 1] - sums[i]);
+    kernels.exp(i + 1, row);
+    std::fill(row + i + 1, row + n, 0.0F);
   }
+  kernels.exp(n, c.grown);
+  kernels.exp(n, c.remains);
+
+  const kernel::Rows k_rows = rows_of(c.k, dk, n);
+  kernels.dot_rows_f32(k_rows, dk, k_columns, n, c.kk, kChunk);
+  kernels.dot_rows_f32(k_rows, dk, q_columns, n, c.qk, kChunk);
+  std::fill_n(c.delta, size_t{n} * dv, 0.0F);
+  std::fill_n(c.o, size_t{n} * dv, 0.0F);
+  kernels.mix_rows_f32(state, dv, c.k, dk, n, c.delta, dv);
+  kernels.mix_rows_f32(state, dv, c.q, dk, n, c.o, dv);
 
   for (uint32_t i = 0; i < n; ++i) {
     const float beta = tokens.beta.row(first + i)[h];
-    const float grown = static_cast<float>(std::exp(sums[i]));
     const float* v = tokens.v(first + i, h);
-    float* delta = ks + size_t{i} * dv;
-    for (uint32_t j = 0; j < dv; ++j) delta[j] = beta * (v[j] - grown * delta[j]);
-    for (uint32_t j = 0; j < i; ++j) weights[j] = -beta * kk[size_t{i} * kChunk + j] * decay(i, j);
-    mix(kernels, rows_of(ks, dv, i), dv, weights, delta);
-    for (uint32_t j = 0; j <= i; ++j) weights[j] = qk[size_t{i} * kChunk + j] * decay(i, j);
-    mix(kernels, rows_of(ks, dv, i + 1), dv, weights, tokens.o(first + i, h));
+    float* const delta = c.delta + size_t{i} * dv;
+    for (uint32_t j = 0; j < dv; ++j) delta[j] = beta * (v[j] - c.grown[i] * delta[j]);
+    float* const kk = c.kk + size_t{i} * kChunk;
+    float* const qk = c.qk + size_t{i} * kChunk;
+    kernels.multiply(c.decay + size_t{i} * kChunk, n, kk);
+    kernels.multiply(c.decay + size_t{i} * kChunk, n, qk);
+    kernels.scale(-beta, i, kk);
+    kernels.scale(c.grown[i], dv, c.o + size_t{i} * dv);
+    for (uint32_t r = 0; r < dk; ++r) c.keys[size_t{r} * kChunk + i] = c.remains[i] * k_columns[i][r];
   }
+  solve_lower(kernels, c.kk, n, dv, c.delta);
+  const kernel::Rows deltas = rows_of(c.delta, dv, n);
+  kernels.mix_rows_f32(deltas, dv, c.qk, kChunk, n, c.o, dv);
+  for (uint32_t i = 0; i < n; ++i) std::copy_n(c.o + size_t{i} * dv, dv, tokens.o(first + i, h));
 
-  // Row r of S takes e^(G_n) S_r + sum_j keys[j][r] V'_j; keys are turned so that each row's weights are contiguous.
-  const float last = static_cast<float>(std::exp(sums[n - 1]));
-  for (uint32_t i = 0; i < n; ++i) {
-    const float remaining = decay(n - 1, i);
-    for (uint32_t r = 0; r < dk; ++r) keys[size_t{r} * kChunk + i] = remaining * k_columns[i][r];
-  }
-  kernels.scale(last, dk * dv, s);
-  kernels.mix_rows_f32(rows_of(ks, dv, n), dv, keys, kChunk, dk, s, dv);
+  // Row r of S takes e^(G_n) S_r + sum_j keys[r][j] V'_j.
+  kernels.scale(c.grown[n - 1], dk * dv, s);
+  kernels.mix_rows_f32(deltas, dv, c.keys, kChunk, dk, s, dv);
 }
 
 void scan_chunked(const KernelSet& kernels, const Tokens& tokens, const Scan& scan, uint32_t h,
@@ -217,7 +266,7 @@ void gated_delta(Workspace& workspace, const GatedDelta& layer, const Pass& pass
     });
   }
 
-  const size_t scratch = std::max<size_t>(chunk_floats(shape), shape.value_dim);
+  const size_t scratch = std::max<size_t>(ChunkScratch(nullptr, shape).floats, shape.value_dim);
   workspace.reserve_worker_floats(scratch);
   const size_t work = size_t{qkv.count} * 3 * shape.state_floats();
   workspace.for_items(scans.size() * shape.value_heads, work, [&](size_t item, size_t worker) {

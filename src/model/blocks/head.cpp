@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/pass.h"
 #include "model/workspace.h"
 
 namespace mach {
@@ -10,6 +11,14 @@ FloatRows gather_rows(Workspace& workspace, const FloatRows& x, std::span<const 
   const FloatRows out = workspace.rows(static_cast<uint32_t>(rows.size()), x.dim);
   for (uint32_t i = 0; i < out.count; ++i) std::copy_n(x.row(rows[i]), x.dim, out.row(i));
   return out;
+}
+
+void keep_wanted(Workspace& workspace, const Pass& pass, FloatRows& mixed, FloatRows& h,
+                 const FloatRows& wanted) {
+  const auto rows = pass.wanted_rows();
+  if (rows.size() != h.count) mixed = gather_rows(workspace, mixed, rows);
+  for (uint32_t i = 0; i < wanted.count; ++i) std::copy_n(h.row(rows[i]), h.dim, wanted.row(i));
+  h = wanted;
 }
 
 void compute_logits(Workspace& workspace, const Head& head, const FloatRows& x, uint32_t observer_index,

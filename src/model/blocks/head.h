@@ -12,6 +12,7 @@
 
 namespace mach {
 
+class Pass;
 class Workspace;
 
 struct Head {
@@ -22,6 +23,11 @@ struct Head {
 
 // Copies the given rows of x into the arena.
 FloatRows gather_rows(Workspace& workspace, const FloatRows& x, std::span<const uint32_t> rows);
+
+// In the last layer, after its mixer: from here on only rows whose logits are wanted are of use. Their part of the
+// mixer's output and of the residual stream replaces both; the stream goes to `wanted` [wanted_count, hidden].
+void keep_wanted(Workspace& workspace, const Pass& pass, FloatRows& mixed, FloatRows& h,
+                 const FloatRows& wanted);
 
 // logits [x.count * vocab] = head(x), with x the wanted rows after the last layer, normed in place.
 // `observer_index`: under which the normed rows are shown to the workspace's observer (layers + 1).

@@ -25,7 +25,7 @@ struct PoolShape {
 
   uint32_t width() const noexcept { return overlap ? 2 * dim : dim; }  // of a token's content and of its gate
   size_t raw_bytes() const noexcept { return 2 * size_t{width()} * sizeof(float); }  // content, then gate
-  size_t entry_bytes() const noexcept { return dim * (element == KvElement::kF32 ? 4U : 2U); }
+  size_t entry_bytes() const noexcept { return kv_row_bytes(element, dim); }
   uint32_t windows_needed() const noexcept { return overlap ? 2 : 1; }
 };
 
@@ -79,7 +79,7 @@ struct CompressedShape {
   std::optional<PoolShape> entries, index;
   bool operator==(const CompressedShape&) const = default;
 
-  size_t row_bytes() const noexcept { return head_dim * (element == KvElement::kF32 ? 4U : 2U); }
+  size_t row_bytes() const noexcept { return kv_row_bytes(element, head_dim); }
 };
 
 class CompressedKv final : public LayerCache {

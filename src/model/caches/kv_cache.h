@@ -22,7 +22,8 @@ class KvCache : public LayerCache {
 
   // `position` is a staged one. k, v [kv_heads * head_dim] fp32, head-major. Thread-safe for different
   // positions.
-  virtual void write(uint32_t position, std::span<const float> k, std::span<const float> v) noexcept = 0;
+  virtual void write(const KernelSet& kernels, uint32_t position, std::span<const float> k,
+                     std::span<const float> v) noexcept = 0;
 
   // Appends runs that cover positions [begin, end) in ascending order. All of them must be held: committed
   // and not fallen out of the window, or staged.

@@ -47,11 +47,19 @@ void write_row(KvCache& cache, uint32_t position, uint32_t stamp) {
     k[c] = value_of(stamp, c, false);
     v[c] = value_of(stamp, c, true);
   }
-  cache.write(position, k, v);
+  cache.write(select_kernel_set(kNoFeatures), position, k, v);
 }
 
-float element_at(const std::byte* base, size_t index, KvElement element) {
-  return element == KvElement::kF32 ? load_f32(base + index * 4) : load_bf16(base + index * 2);
+float element_at(const std::byte* row, uint32_t dim, uint32_t i, KvElement element) {
+  switch (element) {
+    case KvElement::kF32:
+      return load_f32(row + size_t{i} * 4);
+    case KvElement::kBF16:
+      return load_bf16(row + size_t{i} * 2);
+    case KvElement::kQ8:
+      return load_f32(row + dim) * static_cast<float>(static_cast<int>(row[i]) - 128);
+  }
+  return 0;
 }
 
 // Every row of [begin, begin + stamps.size()) is the one written with its stamp.
@@ -61,16 +69,19 @@ void expect_rows(const KvCache& cache, uint32_t begin, std::span<const uint32_t>
   cache.runs(begin, end, runs);
   uint32_t next = begin;
   const KvShape& shape = cache.shape();
+  const double error = shape.element == KvElement::kQ8 ? 250.0 / 127 / 2 + 0.01 : 0;  // half a step
   for (const KvRun& run : runs) {
     ASSERT_EQ(run.begin, next);
     for (uint32_t i = 0; i < run.count; ++i) {
       for (uint32_t h = 0; h < shape.kv_heads; ++h) {
         for (uint32_t c = 0; c < shape.head_dim; ++c) {
-          const size_t index = (size_t{h} * run.head_stride + i) * shape.head_dim + c;
+          const size_t row = (size_t{h} * run.head_stride + i) * shape.head_bytes();
           const uint32_t column = h * shape.head_dim + c;
           const uint32_t stamp = stamps[next + i - begin];
-          ASSERT_EQ(element_at(run.k, index, shape.element), value_of(stamp, column, false)) << next + i;
-          ASSERT_EQ(element_at(run.v, index, shape.element), value_of(stamp, column, true)) << next + i;
+          const float k = element_at(run.k + row, shape.head_dim, c, shape.element);
+          const float v = element_at(run.v + row, shape.head_dim, c, shape.element);
+          ASSERT_NEAR(k, value_of(stamp, column, false), error) << next + i;
+          ASSERT_NEAR(v, value_of(stamp, column, true), error) << next + i;
         }
       }
     }
@@ -180,14 +191,15 @@ TEST_P(KvCacheTest, RefusesASavedCacheOfAnotherShape) {
 
 constexpr KvShape kSmall{.kv_heads = 2, .head_dim = 4, .element = KvElement::kF32};
 constexpr KvShape kHalf{.kv_heads = 1, .head_dim = 6, .element = KvElement::kBF16};
+constexpr KvShape kByte{.kv_heads = 2, .head_dim = 8, .element = KvElement::kQ8};
 
-INSTANTIATE_TEST_SUITE_P(Kinds, KvCacheTest,
-                         ::testing::Values(Case{"paged_f32", kSmall, kNoWindow, 0},
-                                           Case{"paged_bf16", kHalf, kNoWindow, 0},
-                                           Case{"ring_f32", kSmall, 16, 8}, Case{"ring_bf16", kHalf, 128, 32},
-                                           Case{"ring_window_1", kSmall, 1, 0},
-                                           Case{"ring_no_rollback", kSmall, 7, 0}),
-                         [](const auto& param) { return param.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, KvCacheTest,
+    ::testing::Values(Case{"paged_f32", kSmall, kNoWindow, 0}, Case{"paged_bf16", kHalf, kNoWindow, 0},
+                      Case{"paged_q8", kByte, kNoWindow, 0}, Case{"ring_q8", kByte, 16, 8},
+                      Case{"ring_f32", kSmall, 16, 8}, Case{"ring_bf16", kHalf, 128, 32},
+                      Case{"ring_window_1", kSmall, 1, 0}, Case{"ring_no_rollback", kSmall, 7, 0}),
+    [](const auto& param) { return param.param.name; });
 
 TEST(PagedKv, SequencesShareAPrefixUntilTheyWriteIntoIt) {
   PagedKv first(kSmall);

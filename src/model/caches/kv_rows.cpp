@@ -2,31 +2,36 @@
 
 #include <cstring>
 
-#include "base/half.h"
 #include "model/state_io.h"
 
 namespace mach {
-namespace {
-
-void store_row(std::byte* out, std::span<const float> values, KvElement element) noexcept {
-  if (element == KvElement::kF32) {
-    std::memcpy(out, values.data(), values.size_bytes());
-    return;
+void store_kv_row(const KernelSet& kernels, KvElement element, std::span<const float> values,
+                  std::byte* row) noexcept {
+  const auto n = static_cast<uint32_t>(values.size());
+  switch (element) {
+    case KvElement::kF32:
+      std::memcpy(row, values.data(), values.size_bytes());
+      return;
+    case KvElement::kBF16:
+      kernels.bf16_from_f32(values.data(), n, row);
+      return;
+    case KvElement::kQ8:
+      kernels.q8_from_f32(values.data(), n, row);
+      return;
   }
-  auto* half = reinterpret_cast<uint16_t*>(out);
-  for (size_t i = 0; i < values.size(); ++i) half[i] = f32_to_bf16(values[i]);
 }
-
-}  // namespace
 
 KvRows::KvRows(const KvShape& shape, uint32_t tokens)
     : shape_(shape), tokens_(tokens), memory_(shape.token_bytes() * tokens) {}
 
-void KvRows::write(uint32_t slot, std::span<const float> k, std::span<const float> v) noexcept {
+void KvRows::write(const KernelSet& kernels, uint32_t slot, std::span<const float> k,
+                   std::span<const float> v) noexcept {
   for (uint32_t h = 0; h < shape_.kv_heads; ++h) {
     const size_t first = size_t{h} * shape_.head_dim;
-    store_row(memory_.data() + offset(0, h, slot), k.subspan(first, shape_.head_dim), shape_.element);
-    store_row(memory_.data() + offset(1, h, slot), v.subspan(first, shape_.head_dim), shape_.element);
+    store_kv_row(kernels, shape_.element, k.subspan(first, shape_.head_dim),
+                 memory_.data() + offset(0, h, slot));
+    store_kv_row(kernels, shape_.element, v.subspan(first, shape_.head_dim),
+                 memory_.data() + offset(1, h, slot));
   }
 }
 

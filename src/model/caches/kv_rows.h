@@ -1,7 +1,7 @@
 // Keys and values of some tokens of one layer, and how attention reads them. KvRows is the storage that every
 // KV cache is made of (a block of a paged cache, a ring, the rows of a pass not yet committed, a snapshot); a
-// KvRun is a view of consecutive positions in it. Elements are fp32 or bf16, laid out
-//   K [kv_heads][tokens][head_dim], then V the same,
+// KvRun is a view of consecutive positions in it. Elements are fp32, bf16 or 8 bits, laid out
+//   K [kv_heads][tokens] rows of head_dim, then V the same,
 // so that one head's keys are contiguous. Writes to different slots may run on different threads.
 #pragma once
 
@@ -10,27 +10,32 @@
 #include <span>
 
 #include "base/aligned_buffer.h"
+#include "kernels/kernel_set.h"
+#include "quant/kv_row.h"
 
 namespace mach {
 
 class StateWriter;
 class StateReader;
 
-enum class KvElement : uint8_t { kF32, kBF16 };
+// Stores fp32 values as a row.
+void store_kv_row(const KernelSet& kernels, KvElement element, std::span<const float> values,
+                  std::byte* row) noexcept;
 
 struct KvShape {
   uint32_t kv_heads = 0;
   uint32_t head_dim = 0;
   KvElement element = KvElement::kF32;
 
-  size_t element_bytes() const noexcept { return element == KvElement::kF32 ? 4 : 2; }
-  size_t head_bytes() const noexcept { return head_dim * element_bytes(); }  // K or V, one token, one head
+  size_t head_bytes() const noexcept {
+    return kv_row_bytes(element, head_dim);
+  }  // K or V, one token, one head
   size_t token_bytes() const noexcept { return 2 * kv_heads * head_bytes(); }
   bool operator==(const KvShape&) const = default;
 };
 
-// The keys and values of positions [begin, begin + count). Row i of head h starts head_dim elements times
-// (h * head_stride + i) behind `k` and `v`.
+// The keys and values of positions [begin, begin + count). Row i of head h starts (h * head_stride + i) rows
+// behind `k` and `v`.
 struct KvRun {
   uint32_t begin = 0;
   uint32_t count = 0;
@@ -49,7 +54,8 @@ class KvRows {
   uint64_t bytes() const noexcept { return memory_.size(); }
 
   // k, v [kv_heads * head_dim] fp32, head-major.
-  void write(uint32_t slot, std::span<const float> k, std::span<const float> v) noexcept;
+  void write(const KernelSet& kernels, uint32_t slot, std::span<const float> k,
+             std::span<const float> v) noexcept;
 
   // Copies `count` rows of every head. Same shape; the ranges do not overlap.
   void copy_from(const KvRows& source, uint32_t source_slot, uint32_t slot, uint32_t count) noexcept;

@@ -48,8 +48,9 @@ void PagedKv::stage(uint32_t tokens) {
   staged_ = tokens;
 }
 
-void PagedKv::write(uint32_t position, std::span<const float> k, std::span<const float> v) noexcept {
-  blocks_[position / kBlockTokens]->write(position % kBlockTokens, k, v);
+void PagedKv::write(const KernelSet& kernels, uint32_t position, std::span<const float> k,
+                    std::span<const float> v) noexcept {
+  blocks_[position / kBlockTokens]->write(kernels, position % kBlockTokens, k, v);
 }
 
 void PagedKv::runs(uint32_t begin, uint32_t end, std::vector<KvRun>& out) const {

@@ -17,7 +17,8 @@ class PagedKv final : public KvCache {
   explicit PagedKv(const KvShape& shape) noexcept : KvCache(shape) {}
 
   void stage(uint32_t tokens) override;
-  void write(uint32_t position, std::span<const float> k, std::span<const float> v) noexcept override;
+  void write(const KernelSet& kernels, uint32_t position, std::span<const float> k,
+             std::span<const float> v) noexcept override;
   void runs(uint32_t begin, uint32_t end, std::vector<KvRun>& out) const override;
 
   void commit() noexcept override;

@@ -38,8 +38,9 @@ void RingKv::stage(uint32_t tokens) {
   staged_ = tokens;
 }
 
-void RingKv::write(uint32_t position, std::span<const float> k, std::span<const float> v) noexcept {
-  pending_.write(position - length_, k, v);
+void RingKv::write(const KernelSet& kernels, uint32_t position, std::span<const float> k,
+                   std::span<const float> v) noexcept {
+  pending_.write(kernels, position - length_, k, v);
 }
 
 void RingKv::runs(uint32_t begin, uint32_t end, std::vector<KvRun>& out) const {

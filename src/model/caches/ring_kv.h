@@ -20,7 +20,8 @@ class RingKv final : public KvCache {
   uint32_t window() const noexcept { return window_; }
 
   void stage(uint32_t tokens) override;
-  void write(uint32_t position, std::span<const float> k, std::span<const float> v) noexcept override;
+  void write(const KernelSet& kernels, uint32_t position, std::span<const float> k,
+             std::span<const float> v) noexcept override;
   // begin may lie at most window - 1 before the first staged position.
   void runs(uint32_t begin, uint32_t end, std::vector<KvRun>& out) const override;
 

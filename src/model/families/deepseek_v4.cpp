@@ -93,7 +93,7 @@ Compressor DeepSeekV4::bind_compressor(const std::string& prefix, const PoolShap
 
 CompressedShape DeepSeekV4::cache_shape(const LayerConfig& layer) const {
   const DeepSeekConfig& deepseek = *parts_.config.deepseek;
-  const KvElement element = parts_.options.kv_element;
+  const KvElement element = fitting_kv_element(parts_.options.kv_element, layer.head_dim);
   const bool csa = layer.mixer == MixerKind::kDeepSeekCsa;
   CompressedShape shape{.head_dim = layer.head_dim, .window = layer.window, .element = element};
   if (layer.mixer != MixerKind::kDeepSeekSliding) {
@@ -252,11 +252,12 @@ void DeepSeekV4::store_latent(Workspace& workspace, const Pass& pass, uint32_t i
     const uint32_t plain = config.head_dim - parts_.config.deepseek->rope_dims;
     for (uint32_t row = 0; row < kv.count; ++row) fp8_round_trip(kv.row_span(row).first(plain), kLatentBlock);
   }
-  const KvElement element = parts_.options.kv_element;
-  const size_t row_bytes = cache_shape(config).row_bytes();
+  const CompressedShape shape = cache_shape(config);
+  const KvElement element = shape.element;
+  const size_t row_bytes = shape.row_bytes();
   const auto bytes = workspace.arena().take<std::byte>(row_bytes * kv.count);
   for (uint32_t row = 0; row < kv.count; ++row)
-    store_row(workspace.kernels(), element, kv.row_span(row), &bytes[row_bytes * row]);
+    store_kv_row(workspace.kernels(), element, kv.row_span(row), &bytes[row_bytes * row]);
   for (const PassSequence& sequence : pass.sequences()) {
     sequence.state->layer<CompressedKv>(i).window().attach(&bytes[row_bytes * sequence.first_row],
                                                            sequence.rows);

@@ -8,7 +8,9 @@
 namespace mach {
 
 std::unique_ptr<KvCache> make_kv_cache(const LayerConfig& layer, const ModelOptions& options) {
-  const KvShape shape{.kv_heads = layer.kv_heads, .head_dim = layer.head_dim, .element = options.kv_element};
+  const KvShape shape{.kv_heads = layer.kv_heads,
+                      .head_dim = layer.head_dim,
+                      .element = fitting_kv_element(options.kv_element, layer.head_dim)};
   if (layer.window == 0) return std::make_unique<PagedKv>(shape);
   return std::make_unique<RingKv>(shape, layer.window, options.rollback_tokens);
 }

@@ -106,17 +106,22 @@ void Gemma4::forward(Workspace& workspace, std::span<const SequenceStep> steps,
                      std::span<float> logits) const {
   workspace.set_numerics(parts_.options.numerics);
   Pass pass(workspace, parts_.config, steps, logits);
-  const FloatRows h = workspace.rows(pass.rows(), parts_.config.hidden_size);
+  FloatRows h = workspace.rows(pass.rows(), parts_.config.hidden_size);
+  const FloatRows wanted = workspace.rows(pass.wanted_count(), h.dim);
   embed(workspace, embedding_, pass.tokens(), parts_.config.gemma->embedding_scale, h);
   workspace.observe(0, h);
 
-  const FloatRows per_layer = per_layer_embedding_ ? per_layer_inputs(workspace, pass, h) : FloatRows{};
+  FloatRows per_layer = per_layer_embedding_ ? per_layer_inputs(workspace, pass, h) : FloatRows{};
   const auto ropes = make_rope_tables(workspace, pass, ropes_);
   for (uint32_t i = 0; i < layers_.size(); ++i) {
     const ScratchArena::Frame frame(workspace.arena());
     const Layer& layer = layers_[i];
     const FloatRows x = rms_norm(workspace, layer.attention_norm, h);
-    const FloatRows mixed = attention(workspace, pass, i, ropes[parts_.config.layers[i].rope], x);
+    FloatRows mixed = attention(workspace, pass, i, ropes[parts_.config.layers[i].rope], x);
+    if (i + 1 == layers_.size()) {
+      keep_wanted(workspace, pass, mixed, h, wanted);
+      if (layer.per_layer) per_layer = gather_rows(workspace, per_layer, pass.wanted_rows());
+    }
     rms_norm(workspace, layer.post_attention_norm, mixed, mixed);
     add_rows(workspace, mixed, h);
     const FloatRows m = feed_forward(workspace, i, h);
@@ -127,8 +132,7 @@ void Gemma4::forward(Workspace& workspace, std::span<const SequenceStep> steps,
     workspace.observe(i + 1, h);
   }
 
-  const FloatRows wanted = gather_rows(workspace, h, pass.wanted_rows());
-  compute_logits(workspace, head_, wanted, parts_.config.layer_count() + 1, logits);
+  compute_logits(workspace, head_, h, parts_.config.layer_count() + 1, logits);
   pass.commit();
 }
 

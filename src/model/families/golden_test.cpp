@@ -93,7 +93,10 @@ TEST_P(GoldenMini, FastModePredictsNearlyAsWell) {
   check_nll(folder_, Numerics::kFast, 2, GetParam().fast_nll);
 }
 TEST_P(GoldenMini, FastModeStaysNearExact) {
-  check_fast(folder_, 2, GetParam().fast_kl, GetParam().fast_top1);
+  check_fast(folder_, KvElement::kBF16, 2, GetParam().fast_kl, GetParam().fast_top1);
+}
+TEST_P(GoldenMini, AnEightBitCacheStaysNearExact) {
+  check_fast(folder_, KvElement::kQ8, 2, GetParam().fast_kl, GetParam().fast_top1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, GoldenNano, ::testing::ValuesIn(kNano), name_of<Nano>);

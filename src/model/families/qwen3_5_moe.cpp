@@ -108,7 +108,8 @@ void Qwen35Moe::forward(Workspace& workspace, std::span<const SequenceStep> step
                         std::span<float> logits) const {
   workspace.set_numerics(parts_.options.numerics);
   Pass pass(workspace, parts_.config, steps, logits);
-  const FloatRows h = workspace.rows(pass.rows(), parts_.config.hidden_size);
+  FloatRows h = workspace.rows(pass.rows(), parts_.config.hidden_size);
+  const FloatRows wanted = workspace.rows(pass.wanted_count(), h.dim);
   embed(workspace, embedding_, pass.tokens(), 1.0F, h);
   workspace.observe(0, h);
 
@@ -117,15 +118,15 @@ void Qwen35Moe::forward(Workspace& workspace, std::span<const SequenceStep> step
     const ScratchArena::Frame frame(workspace.arena());
     const Layer& layer = layers_[i];
     const FloatRows x = rms_norm(workspace, layer.mixer_norm, h);
-    const FloatRows mixed =
+    FloatRows mixed =
         std::visit([&](const auto& mixer) { return mix(workspace, pass, i, mixer, ropes, x); }, layer.mixer);
+    if (i + 1 == layers_.size()) keep_wanted(workspace, pass, mixed, h, wanted);
     const FloatRows y = add_and_norm(workspace, mixed, h, layer.ffn_norm);
     add_rows(workspace, feed_forward(workspace, i, y), h);
     workspace.observe(i + 1, h);
   }
 
-  const FloatRows wanted = gather_rows(workspace, h, pass.wanted_rows());
-  compute_logits(workspace, head_, wanted, parts_.config.layer_count() + 1, logits);
+  compute_logits(workspace, head_, h, parts_.config.layer_count() + 1, logits);
   pass.commit();
 }
 
