@@ -144,6 +144,8 @@ LoadedEngine::LoadedEngine(ModelDirectory directory, const EngineOptions& option
   model_options.kv_element = kv_element(options);
   workspace_.set_numerics(model_options.numerics);
   model_options.residency = residency_options(options);
+  model_options.kernels = &workspace_.kernels();
+  model_options.load_pool = &pool_;
   model_ = Model::open(directory_.path(), model_options);
 
   const ModelConfig& config = model_->config();

@@ -1,6 +1,7 @@
 #include "kernels/activations.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/checked_math.h"
 
@@ -12,6 +13,8 @@ constexpr uint32_t kSumGroups[] = {16, 32, 64, 128};
 uint32_t padded_dim(uint32_t dim) { return static_cast<uint32_t>(round_up(dim, 64)); }
 uint32_t scales_of(uint32_t dim) { return static_cast<uint32_t>(round_up(dim, 512)) / 32; }
 uint32_t sums_of(uint32_t dim, uint32_t group) { return static_cast<uint32_t>(ceil_div(dim, group)); }
+
+uint32_t totals_of(uint32_t dim) { return padded_dim(dim) / 16; }
 
 // Where the sums per `group` begin in a row of sums; kSumGroups' last element + 1 gives the length of the row.
 uint32_t sums_offset(uint32_t dim, uint32_t group) {
@@ -37,47 +40,92 @@ void Activations::assign(const float* x, uint32_t count, uint32_t dim, size_t st
   count_ = count;
   dim_ = dim;
   stride_ = stride == 0 ? dim : stride;
-  quantized_ = false;
+  for (Sums& sums : sums_) sums.valid = false;
 }
 
-kernel::Int8View Activations::int8(Compute& compute, uint32_t sum_group) const {
-  if (!quantized_) quantize(compute);
-  return {.values = reinterpret_cast<const int8_t*>(values_.data()),
+kernel::Int8View Activations::int8(Compute& compute, uint32_t sum_group, Terms terms) const {
+  const Sums& sums = sums_[static_cast<size_t>(terms)];
+  if (!sums.valid) quantize(compute, terms);
+  return {.values = values_.as<int8_t>().data(),
+          .low = terms == Terms::kTwo ? low_.as<int8_t>().data() : nullptr,
           .scales = scales_.as<float>().data(),
-          .sums = sums_.as<float>().data() + sums_offset(dim_, sum_group),
+          .sums = sums.floats.as<float>().data() + sums_offset(dim_, sum_group),
+          .totals = sums.totals.as<int32_t>().data(),
           .value_stride = padded_dim(dim_),
           .scale_stride = scales_of(dim_),
-          .sum_stride = sums_length(dim_)};
+          .sum_stride = sums_length(dim_),
+          .total_stride = totals_of(dim_)};
 }
 
-void Activations::quantize(Compute& compute) const {
+void Activations::quantize(Compute& compute, Terms terms) const {
+  const bool first = !sums_[0].valid && !sums_[1].valid;
+  Sums& sums = sums_[static_cast<size_t>(terms)];
   grow(values_, size_t{count_} * padded_dim(dim_));
   grow(scales_, size_t{count_} * scales_of(dim_) * sizeof(float));
-  grow(sums_, size_t{count_} * sums_length(dim_) * sizeof(float));
+  grow(sums.floats, size_t{count_} * sums_length(dim_) * sizeof(float));
+  grow(sums.totals, size_t{count_} * totals_of(dim_) * sizeof(int32_t));
+  if (terms == Terms::kTwo) grow(low_, size_t{count_} * padded_dim(dim_));
+
+  const auto prepare_row = [&](uint32_t i) {
+    if (first) quantize_row(compute.kernels, i);
+    if (terms == Terms::kTwo) refine_row(i);
+    sum_row(i, terms);
+  };
   const uint32_t grain = rows_per_chunk(dim_);
   if (count_ <= grain) {
-    for (uint32_t i = 0; i < count_; ++i) quantize_row(compute.kernels, i);
+    for (uint32_t i = 0; i < count_; ++i) prepare_row(i);
   } else {
     compute.pool.run_ranges(count_, grain, [&](size_t begin, size_t end, size_t) {
-      for (size_t i = begin; i < end; ++i) quantize_row(compute.kernels, static_cast<uint32_t>(i));
+      for (size_t i = begin; i < end; ++i) prepare_row(static_cast<uint32_t>(i));
     });
   }
-  quantized_ = true;
+  sums.valid = true;
 }
 
 void Activations::quantize_row(const KernelSet& kernels, uint32_t i) const noexcept {
-  int8_t* values = values_.as<int8_t>().data() + size_t{i} * padded_dim(dim_);
   float* scales = scales_.as<float>().data() + size_t{i} * scales_of(dim_);
-  float* sums = sums_.as<float>().data() + size_t{i} * sums_length(dim_);
-  kernels.quantize_int8(row(i), dim_, values, scales);
+  kernels.quantize_int8(row(i), dim_, values_.as<int8_t>().data() + size_t{i} * padded_dim(dim_), scales);
   std::fill(scales + padded_dim(dim_) / 32, scales + scales_of(dim_), 0.0F);
+}
 
-  const uint32_t sixteenths = sums_of(dim_, 16);
-  for (uint32_t g = 0; g < sixteenths; ++g) {
-    int32_t sum = 0;
-    for (uint32_t k = 0; k < 16; ++k) sum += values[16 * g + k];
-    sums[g] = scales[g / 2] * static_cast<float>(sum);
+// low = what the first term leaves, in steps of scale / 256.
+void Activations::refine_row(uint32_t i) const noexcept {
+  const int8_t* values = values_.as<int8_t>().data() + size_t{i} * padded_dim(dim_);
+  const float* scales = scales_.as<float>().data() + size_t{i} * scales_of(dim_);
+  int8_t* low = low_.as<int8_t>().data() + size_t{i} * padded_dim(dim_);
+  std::fill_n(low, padded_dim(dim_), int8_t{0});
+  constexpr float kToNearest =
+      0x1.8p23F;  // adding it leaves whole numbers: a rounding that vectorises everywhere
+  for (uint32_t begin = 0; begin < dim_; begin += 32) {
+    const float scale = scales[begin / 32];
+    if (!(scale > 0.0F)) continue;  // nothing there, or not a number
+    const uint32_t end = std::min(dim_, begin + 32);
+    const float steps = 256.0F / scale;
+    for (uint32_t k = begin; k < end; ++k) {
+      const float rest = (row(i)[k] - scale * static_cast<float>(values[k])) * steps;
+      const float whole = (std::clamp(rest, -127.0F, 127.0F) + kToNearest) - kToNearest;
+      low[k] = static_cast<int8_t>(whole);
+    }
   }
+}
+
+void Activations::sum_row(uint32_t i, Terms terms) const noexcept {
+  Sums& stored = sums_[static_cast<size_t>(terms)];
+  const int8_t* values = values_.as<int8_t>().data() + size_t{i} * padded_dim(dim_);
+  const float* scales = scales_.as<float>().data() + size_t{i} * scales_of(dim_);
+  int32_t* totals = stored.totals.as<int32_t>().data() + size_t{i} * totals_of(dim_);
+  float* sums = stored.floats.as<float>().data() + size_t{i} * sums_length(dim_);
+  const float unit = terms == Terms::kTwo ? 0x1p-8F : 1.0F;
+  for (uint32_t g = 0; g < totals_of(dim_); ++g) {
+    const auto sum = [&](const int8_t* p) { return std::accumulate(p, p + 16, 0); };
+    totals[g] = sum(values + size_t{16} * g);
+    if (terms == Terms::kTwo) {
+      totals[g] =
+          256 * totals[g] + sum(low_.as<int8_t>().data() + size_t{i} * padded_dim(dim_) + size_t{16} * g);
+    }
+  }
+  const uint32_t sixteenths = sums_of(dim_, 16);
+  for (uint32_t g = 0; g < sixteenths; ++g) sums[g] = scales[g / 2] * (unit * static_cast<float>(totals[g]));
   // Each coarser level adds pairs of the one before.
   const float* finer = sums;
   uint32_t finer_count = sixteenths;

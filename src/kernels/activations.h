@@ -29,22 +29,32 @@ class Activations {
   const float* row(uint32_t i) const noexcept { return x_ + i * stride_; }
 
   // The int8 form with sums per `sum_group` inputs (16, 32, 64 or 128), quantised on the first call after assign(); many
-  // rows are shared out to the pool, so not from inside a parallel region.
-  kernel::Int8View int8(Compute& compute, uint32_t sum_group) const;
+  // rows are shared out to the pool, so not from inside a parallel region. The form of two terms (`low` is not null) has
+  // 15 to 16 significant bits instead of 7 to 8.
+  enum class Terms : uint8_t { kOne, kTwo };
+  kernel::Int8View int8(Compute& compute, uint32_t sum_group, Terms terms = Terms::kOne) const;
 
  private:
-  void quantize(Compute& compute) const;
+  // Sums of what the values stand for: of one term, or of two.
+  struct Sums {
+    AlignedBuffer totals;  // [count][dim rounded up to 64, / 16] int32
+    AlignedBuffer floats;  // [count][sums per 16 | per 32 | per 64 | per 128] fp32
+    bool valid = false;
+  };
+  void quantize(Compute& compute, Terms terms) const;
   void quantize_row(const KernelSet& kernels, uint32_t i) const noexcept;
+  void refine_row(uint32_t i) const noexcept;
+  void sum_row(uint32_t i, Terms terms) const noexcept;
 
   const float* x_ = nullptr;
   uint32_t count_ = 0;
   uint32_t dim_ = 0;
   size_t stride_ = 0;
 
-  mutable bool quantized_ = false;
   mutable AlignedBuffer values_;  // [count][dim rounded up to 64] int8
+  mutable AlignedBuffer low_;     // the same, of two terms
   mutable AlignedBuffer scales_;  // [count][dim / 32, rounded up to even] fp32
-  mutable AlignedBuffer sums_;    // [count][sums per 16 | per 32 | per 64 | per 128] fp32
+  mutable Sums sums_[2];          // by Terms
 };
 
 }  // namespace mach

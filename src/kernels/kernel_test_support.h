@@ -17,6 +17,7 @@
 #include "base/half.h"
 #include "kernels/kernel_set.h"
 #include "quant/codec.h"
+#include "quant/packing.h"
 
 namespace mach::testing {
 
@@ -177,6 +178,22 @@ class RandomMatrix {
   std::mt19937 random_;
   GuardedBytes codes_, scales_, biases_;
   WeightMatrix weight_;
+};
+
+// A matrix in panel order that ends where its mapping ends.
+class PackedMatrix {
+ public:
+  explicit PackedMatrix(const WeightMatrix& rows)
+      : block_(ordered_bytes(WeightOrder::kPanels, rows.format, rows.rows, rows.cols)),
+        view_(ordered_view(WeightOrder::kPanels, rows.format, rows.rows, rows.cols, block_.data(),
+                           rows.global_scale)) {
+    reorder(rows, WeightOrder::kPanels, {block_.data(), block_.size()});
+  }
+  const WeightMatrix& view() const { return view_; }
+
+ private:
+  GuardedBytes block_;
+  WeightMatrix view_;
 };
 
 // Every format the table allows, once per combination that a kernel treats differently.

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "quant/panel_layout.h"
 #include "quant/weight.h"
 
 namespace mach::kernel {
@@ -43,21 +44,25 @@ using DecodeRow = void(const WeightMatrix& weight, uint32_t row, float* out) noe
 using DotOne = void(const WeightMatrix& weight, uint32_t row_begin, uint32_t row_end, const float* x,
                     float* y) noexcept;
 
-// Activations quantised per group of 32: x ~ scale * value. Row i begins at i * stride of each array; strides count
-// elements. Arrays are padded with zeros: values to a multiple of 64, scales to a multiple of 16 (512 values).
+// Activations quantised per group of 32: x ~ scale * value, or with two terms x ~ scale * (value + low / 256). Row i begins
+// at i * stride of each array; strides count elements. Arrays are padded with zeros: values to a multiple of 64, scales to a
+// multiple of 16 (512 values).
 struct Int8View {
   const int8_t* values;
+  const int8_t* low;    // the second term, or null
   const float* scales;  // one per 32 values
   const float*
-      sums;  // sum of scale * value over each group of the weight format (32 where the codec has no bias)
-  size_t value_stride, scale_stride, sum_stride;
+      sums;  // sum of the represented numbers over each group of the weight format (32 where the codec has no bias)
+  const int32_t* totals;  // sum over every 16 of value, or of 256 * value + low
+  size_t value_stride, scale_stride, sum_stride, total_stride;
 };
 
 // The product with int8 activations: y[i * y_stride + r] = w row r . x row columns[i] for r in [row_begin, row_end);
-// columns null = 0, 1, ... Integer sums per group are exact; fp32 rounding may differ between instruction sets, but a
+// columns null = 0, 1, ... In panel order row_begin is a multiple of 16. Integer sums per group are exact; fp32 rounding may differ between instruction sets, but a
 // result does not depend on which other rows and columns are in the call. scratch: int8_scratch_bytes(cols), 64-aligned.
 struct Int8Job {
   const WeightMatrix* weight;
+  const PanelLayout* layout;  // of the weight, if it is in panel order
   uint32_t row_begin, row_end;
   Int8View x;
   const uint32_t* columns;
@@ -128,6 +133,7 @@ struct FormatKernels {
   DecodeRow* decode;
   DotOne* dot_one;
   Int8Rows* int8_rows;
+  Int8Rows* int8_panels;  // for matrices in panel order; uses no scratch
 };
 
 }  // namespace mach::kernel

@@ -8,11 +8,13 @@
 #include "base/checked_math.h"
 #include "kernels/kernel_types.h"
 #include "quant/codec.h"
+#include "quant/packing.h"
 
 namespace mach {
 namespace {
 
-constexpr uint32_t kRowTile = 8;      // rows decoded together; chunks are multiples of it
+constexpr uint32_t kRowTile = 8;      // rows decoded together
+constexpr uint32_t kChunkTile = 32;   // chunks are multiples of it: two panels
 constexpr uint32_t kColumnTile = 64;  // columns passed to a kernel at once
 
 // How one product is computed; all that follows from its format and the numeric mode.
@@ -20,7 +22,9 @@ struct Plan {
   const kernel::FormatKernels* format;
   kernel::DotRows* direct;  // not null: the codes are plain floats and need no decoding
   kernel::DotOne* one;      // not null: a single column, straight from the codes
-  bool int8;
+  kernel::Int8Rows* int8;   // not null: with int8 activations
+  Activations::Terms terms;
+  bool unpack;  // the kernels want rows and the matrix has panels: these are turned one by one
 };
 
 // From this many columns on, widening 16-bit floats once per row tile costs less than once per column tile.
@@ -30,8 +34,17 @@ Plan plan_of(const Compute& compute, const Product& product) {
   const WeightMatrix& weight = *product.weight;
   const kernel::FormatKernels* format = compute.kernels.find_format(weight.format);
   const bool fast = compute.numerics == Numerics::kFast && !product.force_exact;
-  Plan plan{format, nullptr, nullptr, fast && format != nullptr && format->int8_rows != nullptr};
-  if (format == nullptr || weight.global_scale != 1.0F) return plan;
+  Plan plan{
+      format, nullptr, nullptr, nullptr, Activations::Terms::kOne, weight.order == WeightOrder::kPanels};
+  if (format == nullptr) return plan;
+  if (fast && plan.unpack && format->int8_panels != nullptr) {
+    plan.int8 = format->int8_panels;
+    plan.unpack = false;
+    if (product.two_terms) plan.terms = Activations::Terms::kTwo;
+    return plan;
+  }
+  if (fast) plan.int8 = format->int8_rows;
+  if (weight.global_scale != 1.0F) return plan;
   const bool few = product.column_count() < kDecodeColumns;
   if (weight.format.codec == CodecId::kF32) plan.direct = compute.kernels.dot_rows_f32;
   if (weight.format.codec == CodecId::kF16 && few) plan.direct = compute.kernels.dot_rows_f16;
@@ -64,9 +77,9 @@ uint32_t chunk_rows(const Product& product) {
   const uint64_t bytes = row_bytes(product.weight->format, product.weight->cols);
   const uint64_t work = uint64_t{product.weight->cols} * product.column_count();
   const uint64_t row_ns = std::max(bytes / 8, work / 24) + 1;
-  const uint64_t rows = round_up(50'000 / row_ns + 1, kRowTile);
+  const uint64_t rows = round_up(50'000 / row_ns + 1, kChunkTile);
   return static_cast<uint32_t>(
-      std::min<uint64_t>(rows, round_up(std::max(product.weight->rows, 1U), kRowTile)));
+      std::min<uint64_t>(rows, round_up(std::max(product.weight->rows, 1U), kChunkTile)));
 }
 
 size_t chunk_count(const Product& product) {
@@ -77,9 +90,16 @@ size_t chunk_count(const Product& product) {
 // cache whose ways repeat every 4 KiB.
 size_t decoded_stride(uint32_t cols) { return round_up(cols, 1024) + 512; }
 
-size_t scratch_bytes(const Product& product, const Plan& plan) {
-  if (plan.int8) return int8_scratch_bytes(product.weight->cols);
+size_t kernel_scratch_bytes(const Product& product, const Plan& plan) {
+  if (plan.int8 != nullptr) return int8_scratch_bytes(product.weight->cols);
   return plan.direct != nullptr ? 0 : kRowTile * decoded_stride(product.weight->cols) * sizeof(float);
+}
+
+// What the kernels need, then an unpacked panel.
+size_t scratch_bytes(const Product& product, const Plan& plan) {
+  const size_t kernel = round_up(kernel_scratch_bytes(product, plan), kVectorAlignment);
+  if (!plan.unpack) return kernel;
+  return kernel + matrix_bytes(panel_format(product.weight->format), kPanelRows, product.weight->cols);
 }
 
 // Rows [begin, end) against all columns in fp32. Decoded rows stay in a buffer of the size of a near cache.
@@ -117,16 +137,41 @@ void run_fp32(const Product& product, const Plan& plan, const KernelSet& kernels
 
 void run_int8(const Product& product, const Plan& plan, Compute& compute, uint32_t begin, uint32_t end,
               std::byte* scratch) {
+  const bool panels = product.weight->order == WeightOrder::kPanels;
+  const PanelLayout layout =
+      panels ? panel_layout(product.weight->format, product.weight->cols) : PanelLayout{};
   const kernel::Int8Job job{.weight = product.weight,
+                            .layout = panels ? &layout : nullptr,
                             .row_begin = begin,
                             .row_end = end,
-                            .x = product.x->int8(compute, int8_sum_group(product.weight->format)),
+                            .x = product.x->int8(compute, int8_sum_group(product.weight->format), plan.terms),
                             .columns = product.columns.empty() ? nullptr : product.columns.data(),
                             .column_count = product.column_count(),
                             .y = product.y,
                             .y_stride = product.y_stride,
                             .scratch = scratch};
-  plan.format->int8_rows(job);
+  plan.int8(job);
+}
+
+void run_rows(const Product& product, const Plan& plan, Compute& compute, uint32_t begin, uint32_t end,
+              std::byte* scratch) {
+  if (plan.int8 != nullptr) {
+    run_int8(product, plan, compute, begin, end, scratch);
+  } else {
+    run_fp32(product, plan, compute.kernels, begin, end, scratch);
+  }
+}
+
+void run_unpacked(const Product& product, const Plan& plan, Compute& compute, uint32_t begin, uint32_t end,
+                  std::byte* scratch) {
+  std::byte* block = scratch + round_up(kernel_scratch_bytes(product, plan), kVectorAlignment);
+  for (uint32_t row = begin; row < end; row += kPanelRows) {
+    const WeightMatrix rows = unpack_panel(*product.weight, row / kPanelRows, block);
+    Product part = product;
+    part.weight = &rows;
+    part.y += row;
+    run_rows(part, plan, compute, 0, rows.rows, scratch);
+  }
 }
 
 void add_bias(const Product& product, uint32_t begin, uint32_t end) {
@@ -145,8 +190,8 @@ void multiply(Compute& compute, std::span<const Product> products) {
   for (const Product& product : products) {
     check(compute, product);
     const Plan plan = plan_of(compute, product);
-    if (plan.int8)
-      product.x->int8(compute, int8_sum_group(product.weight->format));  // prepared before the region
+    if (plan.int8 != nullptr)  // prepared before the region
+      product.x->int8(compute, int8_sum_group(product.weight->format), plan.terms);
     chunks += chunk_count(product);
     compute.chunk_ends.push_back(chunks);
     scratch = std::max(scratch, scratch_bytes(product, plan));
@@ -163,10 +208,10 @@ void multiply(Compute& compute, std::span<const Product> products) {
     const uint32_t end = std::min(begin + rows, product.weight->rows);
     const Plan plan = plan_of(compute, product);
     std::byte* memory = compute.scratch.of(worker);
-    if (plan.int8) {
-      run_int8(product, plan, compute, begin, end, memory);
+    if (plan.unpack) {
+      run_unpacked(product, plan, compute, begin, end, memory);
     } else {
-      run_fp32(product, plan, compute.kernels, begin, end, memory);
+      run_rows(product, plan, compute, begin, end, memory);
     }
     if (product.bias != nullptr) add_bias(product, begin, end);
   });

@@ -29,6 +29,9 @@ struct Product {
   size_t y_stride = 0;  // floats from one input row's results to the next one's; not used for a single one
   const float* bias = nullptr;
   bool force_exact = false;  // exact arithmetic also in fast mode (routers)
+  // In fast mode: int8 activations of two terms, for matrices in panel order. Twice the arithmetic and no more memory
+  // traffic, so it costs nothing in decode.
+  bool two_terms = false;
 
   uint32_t column_count() const noexcept {
     return columns.empty() ? x->count() : static_cast<uint32_t>(columns.size());

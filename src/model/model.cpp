@@ -43,7 +43,12 @@ ModelParts open_model_parts(const std::filesystem::path& directory, const ModelO
   std::error_code ignored;
   const bool sidecar = std::filesystem::exists(directory / kSidecarFolder / kSidecarLayoutFile, ignored);
   TensorPlan plan = build_tensor_plan(parts.config, files.catalog(), {.experts_in_sidecar = sidecar});
-  parts.weights = std::make_unique<WeightStore>(std::move(files), std::move(plan));
+  const LoadOptions load{
+      .numerics = options.numerics,
+      .kernels = options.kernels != nullptr ? options.kernels : &select_kernel_set(probe_cpu_features()),
+      .pool = options.load_pool,
+      .progress = options.load_progress};
+  parts.weights = std::make_unique<WeightStore>(std::move(files), std::move(plan), load);
   parts.experts = open_experts(directory, parts.config, *parts.weights, options.numerics, options.residency);
   return parts;
 }

@@ -25,6 +25,7 @@
 namespace mach {
 
 class ExpertProvider;
+class ThreadPool;
 class Workspace;  // model/workspace.h: scratch memory and the Compute context of one engine thread
 
 enum class LogitsWanted : uint8_t { kNone, kLast, kAll };
@@ -44,6 +45,11 @@ struct ModelOptions {
   ResidencyOptions residency;
   // How far back every cache must be able to truncate without a snapshot (drafts under verification).
   uint32_t rollback_tokens = 32;
+  // What the model will mostly run on: decides which weights are packed in fast mode. Null: the best set of this machine.
+  const KernelSet* kernels = nullptr;
+  // Shares the packing of weights while a model is opened; null: the calling thread does it.
+  ThreadPool* load_pool = nullptr;
+  std::function<void(uint64_t done, uint64_t total)> load_progress;  // bytes packed; empty: none
   // DeepSeek V4: the rounding of latent rows, compressed entries and the inputs of FP8 and FP4 linear layers to FP8, and of
   // the indexer's vectors to FP4, which the official implementation makes (the weights were trained with it) and Hugging
   // Face's does not. Off for parity with the latter.

@@ -9,6 +9,7 @@
 #include "experts/resident_experts.h"
 #include "quant/codec.h"
 #include "quant/decode.h"
+#include "quant/packing.h"
 #include "quant/validate.h"
 
 namespace mach {
@@ -24,6 +25,10 @@ float load_float(CodecId type, const std::byte* p) noexcept {
       return load_f32(p);
   }
 }
+
+constexpr uint64_t kHugeFrom = uint64_t{8}
+                               << 20;  // bytes: smaller pieces would waste a good part of a huge page
+constexpr uint64_t kPieceBytes = uint64_t{256} << 10;  // that a thread packs at a time
 
 uint64_t float_bytes(CodecId type) noexcept { return type == CodecId::kF32 ? 4 : 2; }
 
@@ -150,8 +155,90 @@ IdTable WeightStore::ids(std::string_view name, uint32_t limit) {
   return {.ids = out, .cols = ref.cols};
 }
 
-Linear WeightStore::linear(std::string_view name) {
-  return {.weight = matrix(name), .bias = vector_or_empty(std::string(name) + ".bias")};
+bool WeightStore::packs(const WeightRef& ref) const noexcept {
+  if (options_.numerics != Numerics::kFast || options_.kernels == nullptr || ref.transposed) return false;
+  const kernel::FormatKernels* kernels = options_.kernels->find_format(ref.format);
+  return fast_order(ref.format) == WeightOrder::kPanels && kernels != nullptr &&
+         kernels->int8_panels != nullptr;
+}
+
+uint64_t WeightStore::packed_total() const noexcept {
+  const auto bytes = [&](const WeightRef& ref) {
+    return packs(ref) ? ordered_bytes(WeightOrder::kPanels, ref.format, ref.rows, ref.cols) : 0;
+  };
+  uint64_t total = 0;
+  for (const auto& named : plan_.matrices) total += bytes(named.second);
+  for (const ExpertLayerPlan& layer : plan_.experts) {
+    for (const ExpertRef& ref : layer.experts) total += bytes(ref.gate) + bytes(ref.up) + bytes(ref.down);
+  }
+  return total;
+}
+
+std::vector<WeightMatrix> WeightStore::pack(std::span<const WeightRef* const> refs) {
+  std::vector<WeightMatrix> matrices;
+  matrices.reserve(refs.size());
+  std::vector<uint64_t> sizes(refs.size());
+  uint64_t size = 0;
+  for (size_t i = 0; i < refs.size(); ++i) {
+    matrices.push_back(bind(*refs[i]));
+    if (packs(*refs[i]))
+      sizes[i] = ordered_bytes(WeightOrder::kPanels, refs[i]->format, refs[i]->rows, refs[i]->cols);
+    size += sizes[i];
+  }
+  if (size == 0) return matrices;
+
+  AlignedBuffer& memory =
+      owned_.emplace_back(size, kPackedAlignment, size < kHugeFrom ? PageHint::kDefault : PageHint::kHuge);
+  struct Piece {  // panels of one matrix that a thread packs at a time
+    size_t matrix;
+    uint32_t first, last;
+    std::span<std::byte> block;
+  };
+  std::vector<Piece> pieces;
+  std::vector<WeightMatrix> packed = matrices;
+  for (uint64_t i = 0, offset = 0; i < refs.size(); offset += sizes[i++]) {
+    if (sizes[i] == 0) continue;
+    const auto block = memory.bytes().subspan(offset, sizes[i]);
+    const WeightMatrix& from = matrices[i];
+    packed[i] = ordered_view(WeightOrder::kPanels, from.format, from.rows, from.cols, block.data(),
+                             from.global_scale);
+    const uint32_t panels = panel_count(from.rows);
+    const auto step = static_cast<uint32_t>(kPieceBytes / packed[i].codes.row_stride + 1);
+    for (uint32_t first = 0; first < panels; first += step)
+      pieces.push_back({i, first, std::min(first + step, panels), block});
+  }
+  const auto run = [&](size_t i, size_t /*worker*/) {
+    const Piece& piece = pieces[i];
+    pack_panels(matrices[piece.matrix], piece.first, piece.last, piece.block);
+  };
+  if (options_.pool != nullptr) {
+    options_.pool->run(pieces.size(), run);
+  } else {
+    for (size_t i = 0; i < pieces.size(); ++i) run(i, 0);
+  }
+  for (const WeightRef* ref : refs) {
+    if (packs(*ref)) release(*ref);
+  }
+  packed_bytes_ += size;
+  if (options_.progress) options_.progress(packed_bytes_, packed_total());
+  return packed;
+}
+
+// Lets go of the pages that lie wholly inside the codes of a packed matrix. Rows of interleaved matrices share pages, so
+// those go with the last of them.
+void WeightStore::release(const WeightRef& ref) const noexcept {
+  const TensorLocation& location = plan_.tensors[ref.codes.tensor];
+  const auto bytes = files_.shard(location.shard)
+                         .bytes()
+                         .subspan(location.offset + ref.codes.offset,
+                                  extent(ref.rows, ref.codes.row_stride, row_bytes(ref.format, ref.cols)));
+  files_.shard(location.shard).advise(Access::kDontNeed, bytes);
+}
+
+Linear WeightStore::linear(std::string_view name, Precision precision) {
+  const WeightRef* ref = &plan_.matrix(name);
+  const WeightMatrix weight = precision == Precision::kExact ? bind(*ref) : pack({&ref, 1})[0];
+  return {.weight = weight, .bias = vector_or_empty(std::string(name) + ".bias")};
 }
 
 std::vector<Linear> WeightStore::row_groups(std::string_view name, uint32_t groups) {
@@ -209,10 +296,14 @@ std::unique_ptr<ExpertProvider> WeightStore::resident_experts(uint32_t layer_cou
   for (const ExpertLayerPlan& layer : plan_.experts) {
     std::vector<ExpertWeights>& experts = layers.at(layer.layer);
     experts.reserve(layer.experts.size());
-    for (const ExpertRef& ref : layer.experts) {
-      experts.push_back({.gate = bind(ref.gate),
-                         .up = bind(ref.up),
-                         .down = bind(ref.down),
+    std::vector<const WeightRef*> refs;
+    for (const ExpertRef& ref : layer.experts) refs.insert(refs.end(), {&ref.gate, &ref.up, &ref.down});
+    const std::vector<WeightMatrix> matrices = pack(refs);
+    for (size_t i = 0; i < layer.experts.size(); ++i) {
+      const ExpertRef& ref = layer.experts[i];
+      experts.push_back({.gate = matrices[3 * i],
+                         .up = matrices[3 * i + 1],
+                         .down = matrices[3 * i + 2],
                          .gate_bias = bias(ref.gate_bias),
                          .up_bias = bias(ref.up_bias),
                          .down_bias = bias(ref.down_bias)});

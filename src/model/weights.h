@@ -4,12 +4,17 @@
 // store owns both. Binding is done while a model is opened, by one thread; what was handed out lives and stays
 // where it is as long as the store, and may be read by any thread.
 //
+// In fast mode the matrices of linear layers and routed experts whose format has a panel order (quant/packing.h) are packed
+// into memory of the store's own, on huge pages where the system gives them; the mapped pages they came from are let go, so
+// that there is one copy of a weight. What is computed exactly (Precision::kExact), and what matrix() returns, stays mapped.
+//
 // matrix() and vector() throw Error{kInternal} for a name that the family does not have (TensorPlan), and
 // Error{kCorruptFile} for a view that does not fit its tensor.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -19,12 +24,23 @@
 
 #include "arch/tensor_plan.h"
 #include "base/aligned_buffer.h"
+#include "base/thread_pool.h"
 #include "experts/expert_provider.h"
 #include "io/checkpoint_files.h"
 #include "kernels/compute.h"
 #include "model/blocks/linear.h"
 
 namespace mach {
+
+// How a store holds what it hands out.
+struct LoadOptions {
+  Numerics numerics = Numerics::kExact;
+  const KernelSet* kernels =
+      nullptr;                 // in fast mode: formats are packed for which it has kernels. Null: none are
+  ThreadPool* pool = nullptr;  // shares the packing; null: the calling thread alone
+  // Called after each matrix or layer of experts with the bytes packed so far, and all that will be if everything is bound.
+  std::function<void(uint64_t done, uint64_t total)> progress;
+};
 
 // A table of ids [rows, cols], e.g. the experts of each token (tid2eid).
 struct IdTable {
@@ -36,7 +52,8 @@ struct IdTable {
 class WeightStore {
  public:
   // The plan was made from the catalog of these files.
-  WeightStore(CheckpointFiles files, TensorPlan plan) : files_(std::move(files)), plan_(std::move(plan)) {}
+  WeightStore(CheckpointFiles files, TensorPlan plan, LoadOptions options = {})
+      : files_(std::move(files)), plan_(std::move(plan)), options_(std::move(options)) {}
   WeightStore(const WeightStore&) = delete;
   WeightStore& operator=(const WeightStore&) = delete;
 
@@ -49,7 +66,7 @@ class WeightStore {
   IdTable ids(std::string_view name, uint32_t limit);
 
   // The matrix `name` with the vector `name`.bias, if there is one.
-  Linear linear(std::string_view name);
+  Linear linear(std::string_view name, Precision precision = Precision::kByMode);
   // The rows of matrix `name` in `groups` equal parts, each a matrix of its own. Views, except where a part would begin
   // inside a block of rows that share scales: those are decoded to fp32.
   std::vector<Linear> row_groups(std::string_view name, uint32_t groups);
@@ -57,12 +74,12 @@ class WeightStore {
   GatedMlp gated_mlp(std::string_view base);
 
   // Are routed experts held in the order of fast kernels in this mode?
-  bool packs_experts(Numerics /*numerics*/) const noexcept { return false; }
+  bool packs_experts(Numerics numerics) const noexcept { return numerics == Numerics::kFast; }
   std::vector<std::filesystem::path> shard_paths() const;
   // Of everything but the routed experts: matrices, vectors and tables, as they are stored.
   uint64_t plan_bytes() const noexcept;
 
-  // All routed experts as a provider over the mapped weights. The store must outlive it.
+  // All routed experts as a provider over mapped or packed weights. The store must outlive it.
   std::unique_ptr<ExpertProvider> resident_experts(uint32_t layer_count);
 
   // Reads every scale and bias of quantised matrices, routed experts included, for files that nobody vouches for.
@@ -82,8 +99,16 @@ class WeightStore {
   float scalar(const ScalarRef& ref) const;
   const float* bias(const std::optional<VectorRef>& ref);
 
+  bool packs(const WeightRef& ref) const noexcept;
+  uint64_t packed_total() const noexcept;
+  // The matrices in panel order, in one piece of memory; those that stay in rows as they are.
+  std::vector<WeightMatrix> pack(std::span<const WeightRef* const> refs);
+  void release(const WeightRef& ref) const noexcept;
+
   CheckpointFiles files_;
   TensorPlan plan_;
+  LoadOptions options_;
+  uint64_t packed_bytes_ = 0;
   std::vector<AlignedBuffer> owned_;  // turned matrices, fp32 vectors, ids
 };
 

@@ -86,7 +86,7 @@ class Inspection {
                               *options_.context_length, config_->max_position_embeddings));
     }
     report_.parameters = count_parameters(*config_);
-    report_.kv = kv_bytes(*config_, 2);
+    report_.kv = kv_bytes(*config_, KvElement::kBF16);
     read_artifacts();
   }
 

@@ -208,24 +208,37 @@ void check_block(WeightOrder order, const WeightMatrix& source, size_t bytes) {
   }
 }
 
-void unpack(const WeightMatrix& source, std::span<std::byte> out) noexcept {
+// Where unpacked rows go: the first row of each plane.
+struct UnpackedPlanes {
+  std::byte* codes;
+  std::byte* scales;
+  std::byte* biases;
+};
+
+void unpack_rows(const WeightMatrix& source, uint32_t panel, const UnpackedPlanes& out) noexcept {
   const WeightFormat& format = source.format;
   const PanelLayout layout = panel_layout(format, source.cols);
-  const uint64_t code_row = row_bytes(format, source.cols);
   const uint64_t scale_row = scale_row_bytes(format, source.cols);
-  std::byte* scales = out.data() + source.rows * code_row;
-  std::byte* biases = scales + scale_rows(format, source.rows) * scale_row;
-  for (uint32_t panel = 0; panel < panel_count(source.rows); ++panel) {
-    const std::byte* in = source.codes.row(panel);
-    for (uint32_t s = 0; s < stripe_count(layout, source.cols); ++s) {
-      const PanelStripe stripe = panel_stripe(layout, format, source.cols, s);
-      unpack_scales(source, in + stripe.scales, panel, stripe, scales, scale_row);
-      if (layout.planes == 2) unpack_scales(source, in + stripe.biases, panel, stripe, biases, scale_row);
-      with_shape(format, [&]<class Line, uint32_t Bits>() {
-        unpack_codes<Line, Bits>(source, panel, stripe, out.data(), code_row);
-      });
-    }
+  const std::byte* in = source.codes.row(panel);
+  for (uint32_t s = 0; s < stripe_count(layout, source.cols); ++s) {
+    const PanelStripe stripe = panel_stripe(layout, format, source.cols, s);
+    unpack_scales(source, in + stripe.scales, panel, stripe, out.scales, scale_row);
+    if (layout.planes == 2) unpack_scales(source, in + stripe.biases, panel, stripe, out.biases, scale_row);
+    with_shape(format, [&]<class Line, uint32_t Bits>() {
+      unpack_codes<Line, Bits>(source, panel, stripe, out.codes, row_bytes(format, source.cols));
+    });
   }
+}
+
+UnpackedPlanes planes_of(const WeightFormat& format, uint32_t rows, uint32_t cols,
+                         std::byte* block) noexcept {
+  std::byte* scales = block + rows * row_bytes(format, cols);
+  return {block, scales, scales + scale_rows(format, rows) * scale_row_bytes(format, cols)};
+}
+
+void unpack(const WeightMatrix& source, std::span<std::byte> out) noexcept {
+  const UnpackedPlanes planes = planes_of(source.format, source.rows, source.cols, out.data());
+  for (uint32_t panel = 0; panel < panel_count(source.rows); ++panel) unpack_rows(source, panel, planes);
 }
 
 // Rows order to rows order: the planes may lie apart and have gaps.
@@ -288,6 +301,15 @@ void reorder(const WeightMatrix& source, WeightOrder order, std::span<std::byte>
   copy_plane(source.codes, source.rows, row_bytes(source.format, source.cols), to);
   copy_plane(source.scales, scale_rows(source.format, source.rows), scales, to);
   if (codec_row(source.format.codec).biases) copy_plane(source.biases, source.rows, scales, to);
+}
+
+WeightMatrix unpack_panel(const WeightMatrix& weight, uint32_t panel, std::byte* block) noexcept {
+  WeightMatrix one = weight;
+  one.format = panel_format(weight.format);
+  one.rows = std::min(kPanelRows, weight.rows - panel * kPanelRows);
+  one.codes.data = weight.codes.row(panel);
+  unpack_rows(one, 0, planes_of(one.format, one.rows, one.cols, block));
+  return ordered_view(WeightOrder::kRows, one.format, one.rows, one.cols, block, weight.global_scale);
 }
 
 void load_panel_codes(const WeightMatrix& weight, uint32_t row, uint32_t block,

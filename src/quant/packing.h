@@ -19,10 +19,10 @@ namespace mach {
 
 inline constexpr size_t kPackedAlignment = 64;  // of a block in panel order (one cache line)
 
-// The order that the kernels of fast mode want: panels for affine 2-, 4- and 8-bit, MXFP4, NVFP4, MXFP8 and FP8 in blocks
-// of a multiple of 128 inputs; rows for everything else.
+// The order that the kernels of fast mode want: panels for affine 2-, 4- and 8-bit, MXFP4 and NVFP4; rows for everything
+// else. (E4M3 has a panel order too, and no kernels for it yet.)
 constexpr WeightOrder fast_order(const WeightFormat& format) noexcept {
-  return has_panel_order(format) ? WeightOrder::kPanels : WeightOrder::kRows;
+  return has_panel_order(format) && !panel_pairs(format.codec) ? WeightOrder::kPanels : WeightOrder::kRows;
 }
 
 constexpr uint32_t panel_count(uint32_t rows) noexcept {
@@ -42,6 +42,14 @@ void reorder(const WeightMatrix& source, WeightOrder order, std::span<std::byte>
 
 // The same for panels [first, last) of a matrix in rows order, for several threads to share. `out` is the whole block.
 void pack_panels(const WeightMatrix& source, uint32_t first, uint32_t last, std::span<std::byte> out);
+
+// Panel `panel` of a matrix in panel order as a matrix of up to 16 rows in rows order, written to `block`, which has at least
+// ordered_bytes(kRows, panel_format(format), 16, cols) bytes: for kernels that know rows only. Every row has scales of its own.
+WeightMatrix unpack_panel(const WeightMatrix& weight, uint32_t panel, std::byte* block) noexcept;
+constexpr WeightFormat panel_format(WeightFormat format) noexcept {
+  format.block_rows = 1;
+  return format;
+}
 
 // The codes and scales of one block of 32 inputs of a row of a matrix in panel order, for decoding: codes [32], zeros past
 // the last input.

@@ -59,9 +59,7 @@ double mean_nll(std::span<const float> logits, uint32_t vocab, std::span<const i
 
 struct Divergence {
   double mean_kl = 0;  // of `b` from `a`, nats
-  // Share of rows with the same largest logit. Rows in which the two largest of `a` are nearly tied (less than
-  // 0.05 apart) count as agreeing: there a last bit decides.
-  double top1 = 0;
+  double top1 = 0;     // share of rows with the same largest logit
 };
 Divergence divergence(std::span<const float> a, std::span<const float> b, uint32_t vocab);
 
@@ -100,7 +98,7 @@ void check_mini(const std::filesystem::path& folder, double tolerance);
 void check_nll(const std::filesystem::path& folder, Numerics numerics, size_t windows, double relative);
 
 // Fast mode, with keys and values stored as `element`, against exact mode over the document and some held-out
-// windows.
+// windows; every position counts.
 void check_fast(const std::filesystem::path& folder, KvElement element, size_t windows, double max_kl,
                 double min_top1);
 

@@ -104,7 +104,8 @@ TEST(PrefixCache, BlocksThatEntriesShareCountOnce) {
     auto& kv = state.layer<PagedKv>(0);
     kv.stage(tokens);
     const float row[2] = {};
-    for (uint32_t i = 0; i < tokens; ++i) kv.write(state.length() + i, row, row);
+    const KernelSet& kernels = select_kernel_set(probe_cpu_features());
+    for (uint32_t i = 0; i < tokens; ++i) kv.write(kernels, state.length() + i, row, row);
     state.commit();
   };
   const uint64_t block = uint64_t{PagedKv::kBlockTokens} * kShape.token_bytes();

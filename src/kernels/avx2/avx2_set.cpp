@@ -5,19 +5,19 @@ namespace mach {
 namespace {
 
 constexpr kernel::FormatKernels kFormats[] = {
-    {CodecId::kF32, 32, avx2::decode_f32, nullptr, nullptr},
-    {CodecId::kF16, 16, avx2::decode_f16, nullptr, nullptr},
-    {CodecId::kBF16, 16, avx2::decode_bf16, nullptr, nullptr},
-    {CodecId::kAffine, 2, avx2::decode_affine2, avx2::dot_one_affine2, avx2::int8_affine2},
-    {CodecId::kAffine, 3, avx2::decode_affine3, avx2::dot_one_affine3, avx2::int8_affine3},
-    {CodecId::kAffine, 4, avx2::decode_affine4, avx2::dot_one_affine4, avx2::int8_affine4},
-    {CodecId::kAffine, 5, avx2::decode_affine5, avx2::dot_one_affine5, avx2::int8_affine5},
-    {CodecId::kAffine, 6, avx2::decode_affine6, avx2::dot_one_affine6, avx2::int8_affine6},
-    {CodecId::kAffine, 8, avx2::decode_affine8, avx2::dot_one_affine8, avx2::int8_affine8},
-    {CodecId::kMxFp4, 4, avx2::decode_mxfp4, avx2::dot_one_mxfp4, avx2::int8_mxfp4},
-    {CodecId::kMxFp8, 8, avx2::decode_fp8, avx2::dot_one_fp8, nullptr},
-    {CodecId::kNvFp4, 4, avx2::decode_nvfp4, nullptr, avx2::int8_nvfp4},
-    {CodecId::kFp8Block, 8, avx2::decode_fp8, avx2::dot_one_fp8, nullptr},
+    {CodecId::kF32, 32, avx2::decode_f32, nullptr, nullptr, nullptr},
+    {CodecId::kF16, 16, avx2::decode_f16, nullptr, nullptr, nullptr},
+    {CodecId::kBF16, 16, avx2::decode_bf16, nullptr, nullptr, nullptr},
+    {CodecId::kAffine, 2, avx2::decode_affine2, avx2::dot_one_affine2, avx2::int8_affine2, nullptr},
+    {CodecId::kAffine, 3, avx2::decode_affine3, avx2::dot_one_affine3, avx2::int8_affine3, nullptr},
+    {CodecId::kAffine, 4, avx2::decode_affine4, avx2::dot_one_affine4, avx2::int8_affine4, nullptr},
+    {CodecId::kAffine, 5, avx2::decode_affine5, avx2::dot_one_affine5, avx2::int8_affine5, nullptr},
+    {CodecId::kAffine, 6, avx2::decode_affine6, avx2::dot_one_affine6, avx2::int8_affine6, nullptr},
+    {CodecId::kAffine, 8, avx2::decode_affine8, avx2::dot_one_affine8, avx2::int8_affine8, nullptr},
+    {CodecId::kMxFp4, 4, avx2::decode_mxfp4, avx2::dot_one_mxfp4, avx2::int8_mxfp4, nullptr},
+    {CodecId::kMxFp8, 8, avx2::decode_fp8, avx2::dot_one_fp8, nullptr, nullptr},
+    {CodecId::kNvFp4, 4, avx2::decode_nvfp4, nullptr, avx2::int8_nvfp4, nullptr},
+    {CodecId::kFp8Block, 8, avx2::decode_fp8, avx2::dot_one_fp8, nullptr, nullptr},
 };
 
 }  // namespace

@@ -7,19 +7,23 @@ namespace mach {
 namespace {
 
 constexpr kernel::FormatKernels kFormats[] = {
-    {CodecId::kF32, 32, avx512::decode_f32, nullptr, nullptr},
-    {CodecId::kF16, 16, avx512::decode_f16, nullptr, nullptr},
-    {CodecId::kBF16, 16, avx512::decode_bf16, nullptr, nullptr},
-    {CodecId::kAffine, 2, avx512::decode_affine2, avx512::dot_one_affine2, avx512::int8_affine2},
-    {CodecId::kAffine, 3, avx512::decode_affine3, avx512::dot_one_affine3, avx512::int8_affine3},
-    {CodecId::kAffine, 4, avx512::decode_affine4, avx512::dot_one_affine4, avx512::int8_affine4},
-    {CodecId::kAffine, 5, avx512::decode_affine5, avx512::dot_one_affine5, avx512::int8_affine5},
-    {CodecId::kAffine, 6, avx512::decode_affine6, avx512::dot_one_affine6, avx512::int8_affine6},
-    {CodecId::kAffine, 8, avx512::decode_affine8, avx512::dot_one_affine8, avx512::int8_affine8},
-    {CodecId::kMxFp4, 4, avx512::decode_mxfp4, avx512::dot_one_mxfp4, avx512::int8_mxfp4},
-    {CodecId::kMxFp8, 8, avx512::decode_fp8, avx512::dot_one_fp8, nullptr},
-    {CodecId::kNvFp4, 4, avx512::decode_nvfp4, nullptr, avx512::int8_nvfp4},
-    {CodecId::kFp8Block, 8, avx512::decode_fp8, avx512::dot_one_fp8, nullptr},
+    {CodecId::kF32, 32, avx512::decode_f32, nullptr, nullptr, nullptr},
+    {CodecId::kF16, 16, avx512::decode_f16, nullptr, nullptr, nullptr},
+    {CodecId::kBF16, 16, avx512::decode_bf16, nullptr, nullptr, nullptr},
+    {CodecId::kAffine, 2, avx512::decode_affine2, avx512::dot_one_affine2, avx512::int8_affine2,
+     avx512::panels_affine2},
+    {CodecId::kAffine, 3, avx512::decode_affine3, avx512::dot_one_affine3, avx512::int8_affine3, nullptr},
+    {CodecId::kAffine, 4, avx512::decode_affine4, avx512::dot_one_affine4, avx512::int8_affine4,
+     avx512::panels_affine4},
+    {CodecId::kAffine, 5, avx512::decode_affine5, avx512::dot_one_affine5, avx512::int8_affine5, nullptr},
+    {CodecId::kAffine, 6, avx512::decode_affine6, avx512::dot_one_affine6, avx512::int8_affine6, nullptr},
+    {CodecId::kAffine, 8, avx512::decode_affine8, avx512::dot_one_affine8, avx512::int8_affine8,
+     avx512::panels_affine8},
+    {CodecId::kMxFp4, 4, avx512::decode_mxfp4, avx512::dot_one_mxfp4, avx512::int8_mxfp4,
+     avx512::panels_mxfp4},
+    {CodecId::kMxFp8, 8, avx512::decode_fp8, avx512::dot_one_fp8, nullptr, nullptr},
+    {CodecId::kNvFp4, 4, avx512::decode_nvfp4, nullptr, avx512::int8_nvfp4, avx512::panels_nvfp4},
+    {CodecId::kFp8Block, 8, avx512::decode_fp8, avx512::dot_one_fp8, nullptr, nullptr},
 };
 
 constexpr KernelSet kRows = {

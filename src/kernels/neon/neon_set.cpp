@@ -6,19 +6,19 @@ namespace mach {
 namespace {
 
 constexpr kernel::FormatKernels kFormats[] = {
-    {CodecId::kF32, 32, neon::decode_f32, nullptr, nullptr},
-    {CodecId::kF16, 16, neon::decode_f16, nullptr, nullptr},
-    {CodecId::kBF16, 16, neon::decode_bf16, nullptr, nullptr},
-    {CodecId::kAffine, 2, neon::decode_affine2, nullptr, neon::int8_affine2},
-    {CodecId::kAffine, 3, neon::decode_affine3, nullptr, neon::int8_affine3},
-    {CodecId::kAffine, 4, neon::decode_affine4, nullptr, neon::int8_affine4},
-    {CodecId::kAffine, 5, neon::decode_affine5, nullptr, neon::int8_affine5},
-    {CodecId::kAffine, 6, neon::decode_affine6, nullptr, neon::int8_affine6},
-    {CodecId::kAffine, 8, neon::decode_affine8, nullptr, neon::int8_affine8},
-    {CodecId::kMxFp4, 4, neon::decode_mxfp4, nullptr, neon::int8_mxfp4},
-    {CodecId::kMxFp8, 8, neon::decode_fp8, nullptr, nullptr},
-    {CodecId::kNvFp4, 4, neon::decode_nvfp4, nullptr, neon::int8_nvfp4},
-    {CodecId::kFp8Block, 8, neon::decode_fp8, nullptr, nullptr},
+    {CodecId::kF32, 32, neon::decode_f32, nullptr, nullptr, nullptr},
+    {CodecId::kF16, 16, neon::decode_f16, nullptr, nullptr, nullptr},
+    {CodecId::kBF16, 16, neon::decode_bf16, nullptr, nullptr, nullptr},
+    {CodecId::kAffine, 2, neon::decode_affine2, nullptr, neon::int8_affine2, nullptr},
+    {CodecId::kAffine, 3, neon::decode_affine3, nullptr, neon::int8_affine3, nullptr},
+    {CodecId::kAffine, 4, neon::decode_affine4, nullptr, neon::int8_affine4, nullptr},
+    {CodecId::kAffine, 5, neon::decode_affine5, nullptr, neon::int8_affine5, nullptr},
+    {CodecId::kAffine, 6, neon::decode_affine6, nullptr, neon::int8_affine6, nullptr},
+    {CodecId::kAffine, 8, neon::decode_affine8, nullptr, neon::int8_affine8, nullptr},
+    {CodecId::kMxFp4, 4, neon::decode_mxfp4, nullptr, neon::int8_mxfp4, nullptr},
+    {CodecId::kMxFp8, 8, neon::decode_fp8, nullptr, nullptr, nullptr},
+    {CodecId::kNvFp4, 4, neon::decode_nvfp4, nullptr, neon::int8_nvfp4, nullptr},
+    {CodecId::kFp8Block, 8, neon::decode_fp8, nullptr, nullptr, nullptr},
 };
 
 }  // namespace

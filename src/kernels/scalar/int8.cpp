@@ -7,6 +7,7 @@
 #include "kernels/scalar/scalar_kernels.h"
 #include "quant/codec.h"
 #include "quant/decode.h"
+#include "quant/packing.h"
 #include "quant/small_floats.h"
 
 namespace mach::scalar {
@@ -80,6 +81,48 @@ void int8_rows(const kernel::Int8Job& job) noexcept {
       job.y[i * job.y_stride + r] =
           int8_dot(*job.weight, r, job.x.values + column * job.x.value_stride,
                    job.x.scales + column * job.x.scale_stride, job.x.sums + column * job.x.sum_stride);
+    }
+  }
+}
+
+namespace {
+
+// The panel kernels' arithmetic for one row and column: units of 32 inputs (16 where the scales are that fine), each
+// y = fma(dot, weight scale * activation scale, y), then the bias of a group when it ends. Two terms: dot = 256 * high + low.
+float panel_dot(const kernel::Int8Job& job, uint32_t row, size_t column) noexcept {
+  const WeightMatrix& weight = *job.weight;
+  const WeightFormat& format = weight.format;
+  const bool affine = format.codec == CodecId::kAffine;
+  const bool two = job.x.low != nullptr;
+  const int8_t* high = job.x.values + column * job.x.value_stride;
+  const int8_t* low = two ? job.x.low + column * job.x.value_stride : nullptr;
+  const float* x_scales = job.x.scales + column * job.x.scale_stride;
+  const float* x_sums = job.x.sums + column * job.x.sum_stride;
+  const float unit_scale = (affine ? 1.0F : 0.5F) / (two ? 256.0F : 1.0F);
+  const uint32_t unit = std::min<uint32_t>(kGroup, format.group);
+  uint8_t codes[kGroup];
+  float y = 0.0F;
+  for (uint32_t begin = 0; begin < weight.cols; begin += unit) {
+    if (begin % kGroup == 0) load_panel_codes(weight, row, begin / kGroup, codes);
+    int32_t dot = 0;
+    for (uint32_t i = begin; i < std::min(weight.cols, begin + unit); ++i) {
+      const int32_t x = two ? 256 * high[i] + low[i] : high[i];
+      dot += integer_code(format.codec, codes[i % kGroup]) * x;
+    }
+    const PanelScale scale = load_panel_scale(weight, row, begin / format.group);
+    y = std::fma(static_cast<float>(dot), scale.scale * (unit_scale * x_scales[begin / kGroup]), y);
+    if (affine && (begin + unit) % format.group == 0)
+      y = std::fma(scale.bias, x_sums[begin / format.group], y);
+  }
+  return y * weight.global_scale;
+}
+
+}  // namespace
+
+void int8_panels(const kernel::Int8Job& job) noexcept {
+  for (uint32_t r = job.row_begin; r < job.row_end; ++r) {
+    for (uint32_t i = 0; i < job.column_count; ++i) {
+      job.y[i * job.y_stride + r] = panel_dot(job, r, job.columns == nullptr ? i : job.columns[i]);
     }
   }
 }

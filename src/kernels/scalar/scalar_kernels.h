@@ -11,8 +11,8 @@ namespace mach::scalar {
 kernel::DotRows dot_rows_f32, dot_rows_f16, dot_rows_bf16;
 kernel::MixRows mix_rows_f32, mix_rows_f16, mix_rows_bf16;
 
-kernel::DecodeRow decode_row;  // of every format
-kernel::Int8Rows int8_rows;    // of every integer format
+kernel::DecodeRow decode_row;             // of every format
+kernel::Int8Rows int8_panels, int8_rows;  // of every integer format
 kernel::QuantizeInt8 quantize_int8;
 
 kernel::PackQueries pack_queries_f32;

@@ -5,22 +5,23 @@ namespace mach {
 namespace {
 
 using scalar::decode_row;
+using scalar::int8_panels;
 using scalar::int8_rows;
 
 constexpr kernel::FormatKernels kFormats[] = {
-    {CodecId::kF32, 32, decode_row, nullptr, nullptr},
-    {CodecId::kF16, 16, decode_row, nullptr, nullptr},
-    {CodecId::kBF16, 16, decode_row, nullptr, nullptr},
-    {CodecId::kAffine, 2, decode_row, nullptr, int8_rows},
-    {CodecId::kAffine, 3, decode_row, nullptr, int8_rows},
-    {CodecId::kAffine, 4, decode_row, nullptr, int8_rows},
-    {CodecId::kAffine, 5, decode_row, nullptr, int8_rows},
-    {CodecId::kAffine, 6, decode_row, nullptr, int8_rows},
-    {CodecId::kAffine, 8, decode_row, nullptr, int8_rows},
-    {CodecId::kMxFp4, 4, decode_row, nullptr, int8_rows},
-    {CodecId::kMxFp8, 8, decode_row, nullptr, nullptr},
-    {CodecId::kNvFp4, 4, decode_row, nullptr, int8_rows},
-    {CodecId::kFp8Block, 8, decode_row, nullptr, nullptr},
+    {CodecId::kF32, 32, decode_row, nullptr, nullptr, nullptr},
+    {CodecId::kF16, 16, decode_row, nullptr, nullptr, nullptr},
+    {CodecId::kBF16, 16, decode_row, nullptr, nullptr, nullptr},
+    {CodecId::kAffine, 2, decode_row, nullptr, int8_rows, int8_panels},
+    {CodecId::kAffine, 3, decode_row, nullptr, int8_rows, nullptr},
+    {CodecId::kAffine, 4, decode_row, nullptr, int8_rows, int8_panels},
+    {CodecId::kAffine, 5, decode_row, nullptr, int8_rows, nullptr},
+    {CodecId::kAffine, 6, decode_row, nullptr, int8_rows, nullptr},
+    {CodecId::kAffine, 8, decode_row, nullptr, int8_rows, int8_panels},
+    {CodecId::kMxFp4, 4, decode_row, nullptr, int8_rows, int8_panels},
+    {CodecId::kMxFp8, 8, decode_row, nullptr, nullptr, nullptr},
+    {CodecId::kNvFp4, 4, decode_row, nullptr, int8_rows, int8_panels},
+    {CodecId::kFp8Block, 8, decode_row, nullptr, nullptr, nullptr},
 };
 
 }  // namespace

@@ -13,6 +13,10 @@ namespace mach {
 
 enum class Precision : uint8_t { kByMode, kExact };  // kExact: fp32 in fast mode too (routers)
 
+// In fast mode the linear layers that every token passes take activations of two terms: rounding them to 8 bits is what
+// costs most of the agreement with exact mode, and where memory is the limit the second term is free. Routed experts, where
+// prefill spends its arithmetic, take one term.
+
 struct Linear {
   WeightMatrix weight;
   std::span<const float> bias;  // [rows], or empty
@@ -25,7 +29,8 @@ struct Linear {
             .y = y.data,
             .y_stride = y.dim,
             .bias = bias.empty() ? nullptr : bias.data(),
-            .force_exact = precision == Precision::kExact};
+            .force_exact = precision == Precision::kExact,
+            .two_terms = true};
   }
   uint32_t rows() const noexcept { return weight.rows; }
 };

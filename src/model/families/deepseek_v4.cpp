@@ -64,7 +64,7 @@ DeepSeekV4::DeepSeekV4(ModelParts parts)
           .eps = parts_.config.deepseek->hc_eps},
       embedding_(parts_.weights->matrix("embed_tokens")),
       ropes_(make_ropes(parts_.config)),
-      head_hc_{.fn = parts_.weights->linear("hc_head.hc_fn"),
+      head_hc_{.fn = parts_.weights->linear("hc_head.hc_fn", Precision::kExact),
                .base = parts_.weights->vector("hc_head.hc_base"),
                .scale = parts_.weights->vector("hc_head.hc_scale")},
       head_{.norm = {parts_.weights->vector("norm"), parts_.config.rms_norm_eps},
@@ -75,7 +75,7 @@ DeepSeekV4::DeepSeekV4(ModelParts parts)
 
 HyperConnection DeepSeekV4::bind_hyper_connection(const std::string& prefix) const {
   WeightStore& weights = *parts_.weights;
-  return {.fn = weights.linear(prefix + "fn"),
+  return {.fn = weights.linear(prefix + "fn", Precision::kExact),
           .base = weights.vector(prefix + "base"),
           .scale = weights.vector(prefix + "scale")};
 }
@@ -84,8 +84,8 @@ Compressor DeepSeekV4::bind_compressor(const std::string& prefix, const PoolShap
                                        uint32_t rope) const {
   WeightStore& weights = *parts_.weights;
   return {.shape = shape,
-          .content = weights.linear(prefix + "kv_proj"),
-          .gate = weights.linear(prefix + "gate_proj"),
+          .content = weights.linear(prefix + "kv_proj", Precision::kExact),
+          .gate = weights.linear(prefix + "gate_proj", Precision::kExact),
           .position_bias = weights.vector(prefix + "position_bias"),
           .norm = {weights.vector(prefix + "kv_norm"), parts_.config.rms_norm_eps},
           .rope = &ropes_[rope]};
@@ -128,7 +128,7 @@ DeepSeekV4::Layer DeepSeekV4::bind_layer(uint32_t i) const {
               .sinks = weights.vector(attn + "sinks"),
               .compressor = {},
               .indexer = {},
-              .router = weights.linear(layer + "mlp.gate"),
+              .router = weights.linear(layer + "mlp.gate", Precision::kExact),
               .router_bias = {},
               .experts_of_token = {},
               .shared_expert = weights.gated_mlp(layer + "mlp.shared_experts")};
@@ -136,9 +136,10 @@ DeepSeekV4::Layer DeepSeekV4::bind_layer(uint32_t i) const {
   if (shape.entries) bound.compressor = bind_compressor(attn + "compressor.", *shape.entries, config.rope);
   if (shape.index) {
     const std::string indexer = attn + "compressor.indexer.";
-    bound.indexer = Indexer{.keys = bind_compressor(indexer, *shape.index, deepseek.index_rope),
-                            .q = weights.linear(indexer + "q_b_proj"),
-                            .head_weights = weights.linear(indexer + "scorer.weights_proj")};
+    bound.indexer =
+        Indexer{.keys = bind_compressor(indexer, *shape.index, deepseek.index_rope),
+                .q = weights.linear(indexer + "q_b_proj"),
+                .head_weights = weights.linear(indexer + "scorer.weights_proj", Precision::kExact)};
   }
   if (config.hash_routed) {
     bound.experts_of_token = weights.ids(layer + "mlp.gate.tid2eid", config.experts);

@@ -79,7 +79,7 @@ Gemma4::Layer Gemma4::bind_layer(uint32_t i) const {
     const auto scale = weights.vector(layer + "router.scale");
     const float root = 1.0F / std::sqrt(static_cast<float>(parts_.config.hidden_size));
     for (const float s : scale) experts.router_scale.push_back(s * root);
-    experts.router = weights.linear(layer + "router.proj");
+    experts.router = weights.linear(layer + "router.proj", Precision::kExact);
     experts.per_expert_scale = weights.vector(layer + "router.per_expert_scale");
     experts.input_norm = norm(layer + "pre_feedforward_layernorm_2");
     experts.dense_norm = norm(layer + "post_feedforward_layernorm_1");

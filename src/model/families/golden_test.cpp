@@ -28,7 +28,7 @@ struct Mini {
   double exact_nll = 0.002;  // relative
   double fast_nll = 0.005;   // relative
   double fast_kl = 2e-3;     // mean, of fast from exact
-  double fast_top1 = 0.99;   // share of positions where fast and exact agree, near ties counted as agreeing
+  double fast_top1 = 0.99;   // share of positions where fast and exact agree
 };
 void PrintTo(const Mini& row, std::ostream* out) { *out << row.folder; }
 
@@ -42,6 +42,9 @@ constexpr Nano kNano[] = {
     {"fixtures/nano/gemma4"},
     {"fixtures/nano/deepseek_v4", 1e-4},
 };
+
+// An 8-bit cache trades some agreement for half the memory.
+constexpr double kEightBitTop1 = 0.98;
 
 constexpr Mini kMini[] = {
     {"models/mini-qwen3_moe"},
@@ -93,10 +96,10 @@ TEST_P(GoldenMini, FastModePredictsNearlyAsWell) {
   check_nll(folder_, Numerics::kFast, 2, GetParam().fast_nll);
 }
 TEST_P(GoldenMini, FastModeStaysNearExact) {
-  check_fast(folder_, KvElement::kBF16, 2, GetParam().fast_kl, GetParam().fast_top1);
+  check_fast(folder_, KvElement::kBF16, SIZE_MAX, GetParam().fast_kl, GetParam().fast_top1);
 }
 TEST_P(GoldenMini, AnEightBitCacheStaysNearExact) {
-  check_fast(folder_, KvElement::kQ8, 2, GetParam().fast_kl, GetParam().fast_top1);
+  check_fast(folder_, KvElement::kQ8, 2, GetParam().fast_kl, kEightBitTop1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, GoldenNano, ::testing::ValuesIn(kNano), name_of<Nano>);

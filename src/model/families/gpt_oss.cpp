@@ -37,7 +37,7 @@ GptOss::Layer GptOss::bind_layer(uint32_t i) const {
           .o = weights.linear(attn + "o_proj"),
           .sinks = weights.vector(attn + "sinks"),
           .ffn_norm = {weights.vector(layer + "post_attention_layernorm"), eps},
-          .router = weights.linear(layer + "mlp.router")};
+          .router = weights.linear(layer + "mlp.router", Precision::kExact)};
 }
 
 std::unique_ptr<SequenceState> GptOss::new_state() const {

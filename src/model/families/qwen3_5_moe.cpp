@@ -63,9 +63,9 @@ Qwen35Moe::Layer Qwen35Moe::bind_layer(uint32_t i) const {
                                 .q_norm = {weights.vector(attn + "q_norm"), eps},
                                 .k_norm = {weights.vector(attn + "k_norm"), eps}};
   }
-  bound.router = weights.linear(layer + "mlp.gate");
+  bound.router = weights.linear(layer + "mlp.gate", Precision::kExact);
   bound.shared_expert = weights.gated_mlp(layer + "mlp.shared_expert");
-  bound.shared_expert_gate = weights.linear(layer + "mlp.shared_expert_gate");
+  bound.shared_expert_gate = weights.linear(layer + "mlp.shared_expert_gate", Precision::kExact);
   return bound;
 }
 
@@ -74,8 +74,8 @@ Qwen35Moe::LinearAttention Qwen35Moe::bind_linear_attention(const std::string& p
   LinearAttention bound;
   bound.qkv = weights.linear(prefix + "in_proj_qkv");
   bound.z = weights.linear(prefix + "in_proj_z");
-  bound.a = weights.linear(prefix + "in_proj_a");
-  bound.b = weights.linear(prefix + "in_proj_b");
+  bound.a = weights.linear(prefix + "in_proj_a", Precision::kExact);
+  bound.b = weights.linear(prefix + "in_proj_b", Precision::kExact);
   bound.out = weights.linear(prefix + "out_proj");
   bound.norm = {weights.vector(prefix + "norm"), parts_.config.rms_norm_eps};
   bound.delta = {.shape = delta_shape_,

@@ -43,7 +43,7 @@ Qwen3Moe::Layer Qwen3Moe::bind_layer(uint32_t i) const {
               .router = {},
               .mlp = {}};
   if (parts_.config.layers[i].has_moe()) {
-    bound.router = weights.linear(layer + "mlp.gate");
+    bound.router = weights.linear(layer + "mlp.gate", Precision::kExact);
   } else {
     bound.mlp = weights.gated_mlp(layer + "mlp");
   }
