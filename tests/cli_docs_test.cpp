@@ -1,4 +1,4 @@
-// docs/CLI.md and `mach COMMAND --help` name the same commands and the same options, and shell completion offers them.
+// Every command and every option of `mach COMMAND --help` stands in docs/CLI.md, and shell completion offers them.
 #include <cctype>
 #include <map>
 #include <regex>
@@ -107,22 +107,24 @@ std::map<std::string, Names> documented() {
   return out;
 }
 
-TEST(CliDocs, EveryCommandHasASectionAndEverySectionACommand) {
+TEST(CliDocs, EveryCommandHasASection) {
   Names described;
   for (const auto& [command, options] : documented()) described.insert(command);
-  EXPECT_EQ(described, commands());
+  for (const std::string& command : commands())
+    EXPECT_TRUE(described.contains(command)) << "docs/CLI.md has no section \"## mach " << command << "\"";
 }
 
-TEST(CliDocs, OptionsInHelpAndDocumentationAreTheSame) {
+TEST(CliDocs, EveryOptionIsDocumented) {
   const auto docs = documented();
   for (const std::string& command : commands()) {
     const auto section = docs.find(command);
     if (section == docs.end()) continue;
     const ProcessResult help = run_mach({command, "--help"});
     EXPECT_EQ(help.status, 0) << command << help.err;
-    EXPECT_EQ(options_of_help(help.out), section->second)
-        << "docs/CLI.md, section \"## mach " << command
-        << "\": one row \"| `--option VALUE` | what it does |\" per option";
+    for (const std::string& option : options_of_help(help.out)) {
+      EXPECT_TRUE(section->second.contains(option)) << "docs/CLI.md, section \"## mach " << command
+                                                    << "\": no row \"| `" << option << "` | what it does |\"";
+    }
   }
 }
 

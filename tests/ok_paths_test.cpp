@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "support/mach_program.h"
+#include "support/serve_program.h"
 #include "support/temp_dir.h"
 
 namespace mach::testing {
@@ -32,8 +34,55 @@ std::string logits(const fs::path& folder, std::vector<std::string> more) {
 
 std::string resident(const fs::path& folder) { return logits(folder, {}); }
 
+std::string long_text() {
+  std::string text;
+  for (int i = 0; i < 120; ++i)
+    text += "The number " + std::to_string(i) + " comes before " + std::to_string(i + 1) + ". ";
+  return text;
+}
+
+TcpClient::Answer chat(const ServeProgram& server, const std::string& text) {
+  return server.post(
+      "/v1/chat/completions",
+      {{"messages", {{{"role", "user"}, {"content", text}}}}, {"temperature", 0}, {"max_tokens", 8}});
+}
+
+std::string served(const fs::path& folder) {
+  const ServeProgram server(folder.string());
+  const auto answer = chat(server, "Hello");
+  return answer.status == 200 ? "" : answer.body;
+}
+
+std::string batched(const fs::path& folder) {
+  const ServeProgram server(folder.string());
+  std::vector<TcpClient::Answer> answers(3);
+  std::vector<std::thread> clients;
+  for (auto& answer : answers) clients.emplace_back([&] { answer = chat(server, "Tell me a story."); });
+  for (std::thread& client : clients) client.join();
+  for (const auto& answer : answers) {
+    if (answer.status != 200) return answer.body;
+    if (answer.head.find("X-Decode-Mode: batched") == std::string::npos) return answer.head;
+  }
+  return "";
+}
+
+// The second request begins as the first did, so most of its prompt is not computed again.
+std::string reused(const fs::path& folder) {
+  const ServeProgram server(folder.string());
+  int cached = 0;
+  for (const char* end : {"One?", "Two?"}) {
+    const auto answer = chat(server, long_text() + end);
+    if (answer.status != 200) return answer.body;
+    cached = nlohmann::json::parse(answer.body)["usage"]["prompt_tokens_details"]["cached_tokens"].get<int>();
+  }
+  return cached > 0 ? "" : "no token of a repeated prompt was reused";
+}
+
 const std::map<std::string, Runner>& runners() {
   static const std::map<std::string, Runner> kRunners = {
+      {"openai_http", served},
+      {"continuous_batching", batched},
+      {"prefix_kv_reuse", reused},
       {"resident_stacked", resident},
   };
   return kRunners;

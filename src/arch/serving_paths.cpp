@@ -18,8 +18,12 @@ PathVerdict not_applicable(std::string reason) { return {PathStatus::kNotApplica
 
 PathVerdict unread_headers() { return unknown("tensor headers were not read"); }
 
+// The server's paths take text.
+bool lacks_tokenizer(const PathFacts& facts) { return facts.checkpoint && !facts.tokenizer; }
+PathVerdict needs_tokenizer() { return needs("no tokenizer.json: takes and gives token ids only"); }
+
 PathVerdict openai_http(const PathFacts& facts) {
-  if (facts.checkpoint && !facts.tokenizer) return needs("no tokenizer.json: takes and gives token ids only");
+  if (lacks_tokenizer(facts)) return needs_tokenizer();
   return ok("registered architecture");
 }
 
@@ -75,6 +79,7 @@ PathVerdict specdec(const PathFacts& facts) {
 }
 
 PathVerdict continuous_batching(const PathFacts& facts) {
+  if (lacks_tokenizer(facts)) return needs_tokenizer();
   const std::string_view kind = kv_cache_kind_name(facts.arch->kv_cache_kind);
   if (batches(facts.arch->kv_cache_kind)) return ok(fmt::format("{} cache is batch-compatible", kind));
   return {PathStatus::kBlocked, fmt::format("{} cache advances one sequence at a time", kind)};
@@ -86,6 +91,7 @@ PathVerdict turboquant_kv(const PathFacts& facts) {
 }
 
 PathVerdict prefix_kv_reuse(const PathFacts& facts) {
+  if (lacks_tokenizer(facts)) return needs_tokenizer();
   switch (facts.arch->kv_cache_kind) {
     case KvCacheKind::kStandard:
       return ok("standard cache supports prefix trim reuse");
@@ -104,15 +110,15 @@ PathVerdict native_tool_grammar(const PathFacts&) {
 }
 
 constexpr std::array<ServingPathRow, 10> kServingPaths = {{
-    {ServingPath::kOpenAiHttp, "openai_http", false, openai_http},
+    {ServingPath::kOpenAiHttp, "openai_http", true, openai_http},
     {ServingPath::kExpertStreaming, "expert_streaming", false, expert_streaming},
     {ServingPath::kResidentStacked, "resident_stacked", true, resident_stacked},
     {ServingPath::kBf16Streaming, "bf16_streaming", false, bf16_streaming},
     {ServingPath::kGgufExperts2Bit, "gguf_experts_2bit", false, gguf_experts},
     {ServingPath::kSpecdec, "specdec", false, specdec},
-    {ServingPath::kContinuousBatching, "continuous_batching", false, continuous_batching},
+    {ServingPath::kContinuousBatching, "continuous_batching", true, continuous_batching},
     {ServingPath::kTurboQuantKv, "turboquant_kv", false, turboquant_kv},
-    {ServingPath::kPrefixKvReuse, "prefix_kv_reuse", false, prefix_kv_reuse},
+    {ServingPath::kPrefixKvReuse, "prefix_kv_reuse", true, prefix_kv_reuse},
     {ServingPath::kNativeToolGrammar, "native_tool_grammar", false, native_tool_grammar},
 }};
 

@@ -43,7 +43,8 @@ constexpr const char* kExamples =
     "Endpoints and fields: docs/API.md. SIGTERM or Ctrl-C: no new requests, running ones end, the prefix "
     "cache "
     "is saved.\n"
-    "A second signal ends the process at once.";
+    "A second signal ends the process at once.\n"
+    "Exit status: 0 after SIGTERM or Ctrl-C; 2 usage; others: mach --help.";
 
 struct Arguments {
   std::string model, checkpoint, model_id;
