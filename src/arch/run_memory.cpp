@@ -106,13 +106,16 @@ uint64_t ffn_floats(const ModelConfig& config, const LayerConfig& layer) {
   const uint64_t hidden = config.hidden_size;
   const MoeConfig& moe = config.moe;
   const uint64_t dense = uint64_t{2} * layer.dense_intermediate;
-  if (!layer.has_moe()) return hidden + dense;
+  const uint64_t out = 2 * hidden;  // the normed input and the result
+  if (!layer.has_moe()) return out + dense;
   const uint64_t pairs = moe.top_k;
-  const uint64_t routed = moe.experts + 2 * pairs + pairs * (hidden + 2 * uint64_t{moe.intermediate} + 4);
+  const uint64_t logits =
+      config.deepseek ? 2 * uint64_t{moe.experts} : moe.experts;  // with and without the bias
+  const uint64_t routed = logits + 2 * pairs + pairs * (hidden + 2 * uint64_t{moe.intermediate} + 4);
   const uint64_t shared = moe.shared_intermediate > 0 ? hidden + 2 * uint64_t{moe.shared_intermediate} : 0;
   // Beside a dense MLP there are a second normed input, the router's, and a second output.
   const uint64_t beside = layer.ffn == FfnKind::kMoeBesideDense ? 3 * hidden : 0;
-  return hidden + std::max(dense, routed + shared) + beside;
+  return out + std::max(dense, routed + shared) + beside;
 }
 
 // Bytes of the int8 form of a row: values, a scale per 32, sums per 16, 32, 64 and 128.
