@@ -90,20 +90,23 @@ bool PrefixCache::has(const Entry& entry, Level level) const {
   return false;
 }
 
+// Below a place lie the entries that share all tokens up to it; one that can go back that far serves. A place further up
+// has more of them, and a shorter length.
 std::optional<PrefixCache::Found> PrefixCache::find(const PrefixTree::Match& match, Level level) const {
   std::optional<Found> found;
-  PrefixTree::visit_down(match.below, [&](EntryId id) {
-    const Entry& entry = entries_.at(id);
-    if (entry.truncatable_to > match.common || !has(entry, level)) return false;
-    found = {id, match.common};
-    return true;
-  });
-  if (found) return found;
-  PrefixTree::visit_up(match.at, [&](EntryId id, uint32_t length) {
-    if (!has(entries_.at(id), level)) return false;
-    found = {id, length};
-    return true;
-  });
+  const auto serves = [&](const PrefixTree::Node* below, uint32_t length) {
+    return PrefixTree::visit_down(below, [&](EntryId id) {
+      const Entry& entry = entries_.at(id);
+      if (entry.truncatable_to > length || !has(entry, level)) return false;
+      found = {id, length};
+      return true;
+    });
+  };
+  if (serves(match.below, match.common)) return found;
+  for (const PrefixTree::Node* node = match.at; node != nullptr && node->depth() >= options_.block_size;
+       node = node->parent()) {
+    if (serves(node, node->depth())) break;
+  }
   return found;
 }
 

@@ -203,6 +203,20 @@ TEST_F(PrefixCacheOnDisk, ALongerFileReplacesTheOnesItCovers) {
   EXPECT_EQ(again.restore(Tokens(15, 1), *states.empty()).length, 14U);
 }
 
+TEST_F(PrefixCacheOnDisk, ABranchOfWhatIsOnDiskIsNotWrittenAgain) {
+  states = FakeStates(true);
+  PrefixCache cache = open();
+  Tokens tokens(100, 1);
+  tokens.push_back(2);
+  cache.insert(tokens, *states.of(tokens));
+  cache.save_all();
+  tokens.back() = 3;
+  cache.insert(tokens, *states.of(tokens));
+  cache.collect();
+  EXPECT_EQ(cache.stats().entries, 2U);
+  EXPECT_EQ(cache.stats().disk_files, 1U);
+}
+
 TEST_F(PrefixCacheOnDisk, ADamagedFileIsAMissAndGoes) {
   const Tokens prompt = {1, 2, 3, 4, 5};
   open().insert(prompt, *states.of(prompt));

@@ -24,6 +24,7 @@ class PrefixTree {
    public:
     uint32_t depth() const noexcept { return depth_; }
     std::optional<EntryId> entry() const noexcept { return entry_; }
+    const Node* parent() const noexcept { return parent_; }
     // The tokens on the way to this node.
     std::vector<TokenId> key() const;
 
