@@ -228,6 +228,7 @@ void PrefixCache::collect() {
 void PrefixCache::save_all() {
   if (!disk_) return;
   std::vector<std::pair<uint32_t, EntryId>> longest_first;
+  longest_first.reserve(entries_.size());
   for (const auto& [id, entry] : entries_) longest_first.emplace_back(entry.node->depth(), id);
   std::sort(longest_first.rbegin(), longest_first.rend());
   for (const auto& [length, id] : longest_first) {
@@ -240,6 +241,7 @@ void PrefixCache::save_all() {
 
 void PrefixCache::clear() {
   std::vector<EntryId> ids;
+  ids.reserve(entries_.size());
   for (const auto& [id, entry] : entries_) ids.push_back(id);
   for (const EntryId id : ids) {
     drop_snapshot(id);

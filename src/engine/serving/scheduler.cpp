@@ -124,7 +124,7 @@ uint32_t Scheduler::restore(Sequence& sequence) {
                                                .interval = options_.prefix_cache.snapshot_interval,
                                                .whole_prompt_is_prefix = request.prefill_only});
   }
-  sequence.start(std::move(state), std::move(pauses));
+  sequence.start(std::move(state), pauses);
   return reuse.length;
 }
 

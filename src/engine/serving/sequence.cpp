@@ -13,7 +13,7 @@ Sequence::Sequence(std::shared_ptr<ActiveRequest> request, uint32_t choice)
   if (request_->request.constraint) constraint_ = request_->request.constraint->clone();
 }
 
-void Sequence::start(std::unique_ptr<SequenceState> state, std::vector<uint32_t> pauses) {
+void Sequence::start(std::unique_ptr<SequenceState> state, const std::vector<uint32_t>& pauses) {
   state_ = std::move(state);
   pauses_.assign(pauses.rbegin(), pauses.rend());
 }

@@ -37,7 +37,7 @@ class Sequence {
   bool in_prompt() const noexcept { return state_->length() < request_->request.prompt.size(); }
 
   // `state` holds a prefix of the prompt. At each of `pauses` (ascending lengths of the prompt) a pass ends.
-  void start(std::unique_ptr<SequenceState> state, std::vector<uint32_t> pauses);
+  void start(std::unique_ptr<SequenceState> state, const std::vector<uint32_t>& pauses);
 
   // Whether the state stands at a pause, which is then over.
   bool take_pause() noexcept;
