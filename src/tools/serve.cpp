@@ -80,14 +80,27 @@ void add_model_options(CLI::App& app, Arguments& args) {
   app.add_option("--checkpoint", args.checkpoint, "The same by name");
   app.add_option("--model-id", args.model_id,
                  "Name under which the API shows the model (default: its folder's)");
-  auto* streaming =
-      app.add_flag("--streaming", args.streaming, "Experts stay on disk; a bank holds the hot ones");
-  app.add_flag("--no-streaming", args.no_streaming, "All experts in memory")->excludes(streaming);
   app.add_flag("--target-only", args.target_only, "No speculative decoding");
   app.add_option("--backend", args.backend, "production, dflash or openai; all name the one engine there is")
       ->check(CLI::IsMember({"production", "dflash", "openai"}));
   app.add_option("--wired-gb", args.wired_gb, "Accepted and without effect: a limit of Apple's Metal");
   args.engine.add_to(app);
+  if (app.get_option_no_throw("--streaming") != nullptr) return;
+  auto* streaming =
+      app.add_flag("--streaming", args.streaming, "Experts stay on disk; a bank holds the hot ones");
+  app.add_flag("--no-streaming", args.no_streaming, "All experts in memory")->excludes(streaming);
+}
+
+// Engines that can stream take the mode among their own options.
+template <class Options>
+void read_mode(const Options& options, Arguments& args) {
+  if constexpr (requires { options.residency; }) {
+    using Mode = decltype(options.residency);
+    args.streaming = options.residency == Mode::kStreaming;
+    args.no_streaming = options.residency == Mode::kResident;
+  } else if (args.streaming) {
+    throw Error(ErrorCode::kUnsupported, "--streaming: not available in this build; --no-streaming is");
+  }
 }
 
 void add_serving_options(CLI::App& app, Arguments& args) {
@@ -204,6 +217,7 @@ bool parse(int argc, char** argv, Arguments& args) {
   const auto wrong = [&](const std::string& what) {
     throw Error(ErrorCode::kUsage, fmt::format("{} (see {} --help)", what, argv[0]));
   };
+  read_mode(args.engine.options, args);
   if (args.model.empty()) args.model = args.checkpoint;
   if (args.model.empty()) wrong("a MODEL is required");
   if (!args.checkpoint.empty() && args.checkpoint != args.model)
@@ -227,40 +241,66 @@ struct Facts {
   std::vector<LogField> fields;
 };
 
+template <class AnyEngine>
+std::vector<Facts> expert_facts(const AnyEngine& engine) {
+  std::string residency = "resident";
+  bool direct = false;
+  bool sidecar = false;
+  std::vector<Facts> more;
+  if constexpr (requires { engine.expert_status(); }) {
+    const auto status = engine.expert_status();
+    residency = status.residency;
+    const bool streaming = residency == "streaming";
+    sidecar = streaming && status.source == "sidecar";
+    direct = streaming && (status.reader == "uring" || status.reader == "pread");
+    if (streaming) {
+      more = {{"startup experts",
+               {{"source", status.source},
+                {"reader", status.reader},
+                {"reads_at_a_time", uint64_t{status.lanes}},
+                {"eviction", status.eviction},
+                {"bank_bytes", status.bank_bytes},
+                {"slots", status.slots},
+                {"experts", status.experts}}}};
+    }
+  }
+  more.push_back({"startup direct-pread",
+                  {{"expert_residency", residency},
+                   {"transient_prefill", residency == "streaming"},
+                   {"direct_pread", direct},
+                   {"sidecar_valid", sidecar},
+                   {"native_extension", std::string("ready")},
+                   {"fallback_policy", std::string("fail-fast")}}});
+  return more;
+}
+
 std::vector<Facts> startup_facts(const Arguments& args, const LoadedEngine& engine) {
   const EngineInfo& info = engine.info();
   const PrefixCacheOptions& cache = args.loop.prefix_cache;
   const std::string batched = args.loop.parallel > 1 ? "batched" : "single";
-  return {
-      {"startup mode",
-       {{"profile", args.backend},
-        {"expert_residency", std::string("resident")},
-        {"transient_prefill", false},
-        {"model_type", info.model_type},
-        {"quantisation", info.quantisation},
-        {"weight_bytes", info.weight_bytes},
-        {"load_seconds", info.load_seconds}}},
-      {"startup direct-pread",
-       {{"direct_pread", false},
-        {"sidecar_valid", false},
-        {"native_extension", std::string("ready")},
-        {"fallback_policy", std::string("fail-fast")}}},
-      {"startup compute",
-       {{"numerics", info.numerics},
-        {"kernel_set", info.kernel_set},
-        {"threads", uint64_t{info.threads}},
-        {"decode_path", std::string("target-only")},
-        {"decode_mode", batched},
-        {"parallel", uint64_t{args.loop.parallel}},
-        {"context_length", uint64_t{info.context_length}}}},
-      {"startup cache",
-       {{"prefix_cache", std::string(cache.enabled ? "on" : "off")},
-        {"prefix_cache_max_entries", uint64_t{cache.max_entries}},
-        {"prefix_cache_max_bytes", cache.max_bytes},
-        {"prefix_cache_block_size", uint64_t{cache.block_size}},
-        {"disk_kv", std::string(cache.disk_dir.empty() ? "off" : cache.disk_dir.string())},
-        {"disk_kv_budget_bytes", cache.disk_budget}}},
-  };
+  std::vector<Facts> facts = {{"startup mode",
+                               {{"profile", args.backend},
+                                {"model_type", info.model_type},
+                                {"quantisation", info.quantisation},
+                                {"weight_bytes", info.weight_bytes},
+                                {"load_seconds", info.load_seconds}}}};
+  for (Facts& one : expert_facts(engine)) facts.push_back(std::move(one));
+  facts.push_back({"startup compute",
+                   {{"numerics", info.numerics},
+                    {"kernel_set", info.kernel_set},
+                    {"threads", uint64_t{info.threads}},
+                    {"decode_path", std::string("target-only")},
+                    {"decode_mode", batched},
+                    {"parallel", uint64_t{args.loop.parallel}},
+                    {"context_length", uint64_t{info.context_length}}}});
+  facts.push_back({"startup cache",
+                   {{"prefix_cache", std::string(cache.enabled ? "on" : "off")},
+                    {"prefix_cache_max_entries", uint64_t{cache.max_entries}},
+                    {"prefix_cache_max_bytes", cache.max_bytes},
+                    {"prefix_cache_block_size", uint64_t{cache.block_size}},
+                    {"disk_kv", std::string(cache.disk_dir.empty() ? "off" : cache.disk_dir.string())},
+                    {"disk_kv_budget_bytes", cache.disk_budget}}});
+  return facts;
 }
 
 nlohmann::ordered_json facts_json(const std::vector<Facts>& all) {
@@ -301,9 +341,6 @@ void wait_for_signal() {
 int run_serve(int argc, char** argv) {
   Arguments args;
   if (!parse(argc, argv, args)) return 0;
-  if (args.streaming) {
-    throw Error(ErrorCode::kUnsupported, "--streaming: not available in this build; --no-streaming is");
-  }
   const InterruptGuard interrupt;
   std::signal(SIGPIPE, SIG_IGN);  // whoever reads the log may go away
   const EventLog log =
