@@ -145,7 +145,7 @@ class Bench {
     result.bytes = decode_bytes(config, plan_,
                                 {.depth = middle,
                                  .batch = batch,
-                                 .kv_element_bytes = options_.kv_element_bytes,
+                                 .kv_element = options_.kv_element,
                                  .experts_per_layer = result.routing ? result.routing->pass_experts : 0});
     result.macs = count_macs(config, middle, 1).total();
     results_.push_back(std::move(result));

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "quant/kv_row.h"
 #include "engine/loaded_engine.h"
 #include "measure/routing_stats.h"
 #include "measure/token_cost.h"
@@ -22,7 +23,7 @@ struct BenchOptions {
   std::vector<uint32_t> batches = {1};    // sequences that decode together
   uint32_t runs = 3;                      // measured, after one that is not
   uint32_t prefill_chunk = 512;
-  uint32_t kv_element_bytes = 2;
+  KvElement kv_element = KvElement::kBF16;
   uint64_t seed = 1;
 };
 

@@ -72,7 +72,7 @@ PassBytes decode_bytes(const ModelConfig& config, const TensorPlan& plan, const 
     bytes.experts +=
         static_cast<uint64_t>(std::llround(experts * static_cast<double>(layer.experts.front().bytes())));
   }
-  bytes.kv = point.batch * kv_bytes_at(config, point.depth, point.kv_element_bytes);
+  bytes.kv = point.batch * kv_bytes_at(config, point.depth, point.kv_element);
   return bytes;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "quant/kv_row.h"
 #include "arch/model_config.h"
 #include "arch/tensor_plan.h"
 
@@ -21,7 +22,7 @@ struct PassBytes {
 struct DecodePoint {
   uint32_t depth = 0;  // tokens in each sequence
   uint32_t batch = 1;
-  uint32_t kv_element_bytes = 2;
+  KvElement kv_element = KvElement::kBF16;
   // Distinct experts per MoE layer; negative: those of tokens that choose independently and uniformly.
   double experts_per_layer = -1;
 };

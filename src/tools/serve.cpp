@@ -44,7 +44,7 @@ constexpr const char* kExamples =
     "cache "
     "is saved.\n"
     "A second signal ends the process at once.\n"
-    "Exit status: 0 after SIGTERM or Ctrl-C; 2 usage; others: mach --help.";
+    "Exit status: 0 after SIGTERM or Ctrl-C; 2 when the command line is wrong; others: mach --help.";
 
 struct Arguments {
   std::string model, checkpoint, model_id;
