@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "quant/kv_row.h"
 #include "engine/loaded_engine.h"
 #include "measure/routing_stats.h"
 #include "measure/token_cost.h"
+#include "quant/kv_row.h"
 
 namespace mach::measure {
 

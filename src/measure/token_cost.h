@@ -4,9 +4,9 @@
 
 #include <cstdint>
 
-#include "quant/kv_row.h"
 #include "arch/model_config.h"
 #include "arch/tensor_plan.h"
+#include "quant/kv_row.h"
 
 namespace mach::measure {
 
