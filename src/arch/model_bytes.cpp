@@ -54,13 +54,13 @@ WeightFormat fp8_format(const QuantConfig& quant) {
 // Of a matrix outside the routed experts. mlx-lm quantises every module whose inputs fill its groups.
 WeightFormat announced_format(const ModelConfig& config, const Parameter& parameter) {
   const QuantConfig& quant = config.quant;
-  if (parameter.precision == Precision::kFloat) return {};
+  if (parameter.precision == WeightPrecision::kFloat) return {};
   if (quant.method == QuantMethod::kMlx) {
     const auto module = quant.module("model." + parameter.name);
     const bool fits = module && parameter.cols % module->group == 0;
     return fits ? mlx_format(*module) : kBF16Format;
   }
-  const bool fp8 = quant.method == QuantMethod::kFp8 && parameter.precision == Precision::kLinear;
+  const bool fp8 = quant.method == QuantMethod::kFp8 && parameter.precision == WeightPrecision::kLinear;
   return fp8 ? fp8_format(quant) : kBF16Format;
 }
 
@@ -196,8 +196,8 @@ std::optional<ModelBytes> estimate_model_bytes(const ModelConfig& config) {
         bytes.resident += matrix_bytes(announced_format(config, parameter), parameter.rows, parameter.cols);
         break;
       case ParameterKind::kVector:
-        bytes.resident +=
-            uint64_t{parameter.rows} * parameter.cols * (parameter.precision == Precision::kFloat ? 4 : 2);
+        bytes.resident += uint64_t{parameter.rows} * parameter.cols *
+                          (parameter.precision == WeightPrecision::kFloat ? 4 : 2);
         break;
       case ParameterKind::kIntegers:
         bytes.resident += uint64_t{8} * parameter.rows * parameter.cols;

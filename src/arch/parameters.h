@@ -15,7 +15,7 @@ enum class ParameterKind : uint8_t {
 };
 
 // How converters usually store a parameter; only estimates without headers depend on it.
-enum class Precision : uint8_t {
+enum class WeightPrecision : uint8_t {
   kModel,   // in the model's dtype (bf16), or quantised in MLX files if it is a matrix
   kLinear,  // the same, and FP8 in FP8 checkpoints
   kFloat,   // fp32 always
@@ -32,7 +32,7 @@ struct Parameter {
   bool optional = false;
   bool per_expert =
       false;  // an entry (row) per routed expert of its layer: routers and what belongs to their scores
-  Precision precision = Precision::kModel;
+  WeightPrecision precision = WeightPrecision::kModel;
 };
 
 // The routed experts of one layer: gate and up [intermediate, hidden], down [hidden, intermediate] each.

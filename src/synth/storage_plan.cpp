@@ -89,10 +89,11 @@ class StoragePlanner {
   }
 
   WeightFormat format_of(const Parameter& parameter) const {
-    if (parameter.precision == Precision::kFloat) return kF32Format;
+    if (parameter.precision == WeightPrecision::kFloat) return kF32Format;
     if (quant_ == Quant::kBF16) return kBF16Format;
     if (native_) {
-      const bool fp8 = config_.family == Family::kDeepSeekV4 && parameter.precision == Precision::kLinear;
+      const bool fp8 =
+          config_.family == Family::kDeepSeekV4 && parameter.precision == WeightPrecision::kLinear;
       return fp8 ? kFp8Format : kBF16Format;
     }
     WeightFormat format = expert_format();
@@ -152,7 +153,7 @@ class StoragePlanner {
       r.deviation *= gain_;
       r.zero_rows = subspace_.dims;
     }
-    if (parameter.precision == Precision::kFloat)
+    if (parameter.precision == WeightPrecision::kFloat)
       r.deviation *= 0.3F;  // hyper-connections: nearly even mixing
     return r;
   }
@@ -191,7 +192,7 @@ class StoragePlanner {
     const std::string module = stored(parameter.name);
     const MatrixRecipe r = recipe(parameter);
     if (is_router(parameter.name)) return add_router(parameter, r.format);
-    if (parameter.precision == Precision::kFloat) {
+    if (parameter.precision == WeightPrecision::kFloat) {
       add_plane(module, DType::kF32, {parameter.rows, parameter.cols}, r, random_codes(r));
     } else {
       add_matrix(module, {}, parameter.rows, r);
@@ -332,7 +333,7 @@ class StoragePlanner {
   }
 
   void add_vector(const Parameter& parameter) {
-    const bool f32 = parameter.precision == Precision::kFloat;
+    const bool f32 = parameter.precision == WeightPrecision::kFloat;
     const bool module =
         parameter.name.find("norm") != std::string::npos || parameter.name.ends_with("conv1d");
     const uint64_t count = uint64_t{parameter.rows} * parameter.cols;

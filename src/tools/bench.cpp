@@ -96,7 +96,9 @@ int run_bench(int argc, char** argv) {
   report.engine = engine->info();
   report.first_token_seconds = seconds_of_first_token(*engine);
   options.prefill_chunk = engine_arguments.options.prefill_chunk;
-  options.kv_element_bytes = engine_arguments.options.exact ? 4 : 2;
+  options.kv_element = engine_arguments.options.exact
+                           ? KvElement::kF32
+                           : kv_element_named(engine_arguments.options.kv_cache).value_or(KvElement::kBF16);
   measure::BenchProgress progress;
   progress.step = [&](const std::string& what) { line.show(what); };
   progress.cancelled = [] { return InterruptGuard::requested(); };

@@ -105,7 +105,7 @@ Parameter& ParameterWriter::table(std::string_view name, uint32_t rows, uint32_t
 }
 
 void ParameterWriter::linear(std::string_view name, uint32_t rows, uint32_t cols, bool bias) {
-  matrix(name, rows, cols).precision = Precision::kLinear;
+  matrix(name, rows, cols).precision = WeightPrecision::kLinear;
   if (bias) vector(fmt::format("{}.bias", name), rows);
 }
 

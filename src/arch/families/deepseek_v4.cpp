@@ -221,7 +221,7 @@ class Names {
   }
   void linear(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols,
               std::string_view mlx = "") {
-    spell(write_.matrix(name, rows, cols), original, mlx).precision = Precision::kLinear;
+    spell(write_.matrix(name, rows, cols), original, mlx).precision = WeightPrecision::kLinear;
   }
   // Neither FP8 nor fp32: what the published checkpoint keeps in bf16.
   Parameter& matrix(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols) {
@@ -233,15 +233,15 @@ class Names {
   Parameter& floats(std::string_view name, std::string_view original, uint32_t count,
                     std::string_view mlx = "") {
     Parameter& parameter = spell(write_.vector(name, count), original, mlx);
-    parameter.precision = Precision::kFloat;
+    parameter.precision = WeightPrecision::kFloat;
     return parameter;
   }
   void float_table(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols) {
-    spell(write_.table(name, rows, cols), original, "").precision = Precision::kFloat;
+    spell(write_.table(name, rows, cols), original, "").precision = WeightPrecision::kFloat;
   }
   void float_matrix(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols,
                     std::string_view mlx = "") {
-    spell(write_.matrix(name, rows, cols), original, mlx).precision = Precision::kFloat;
+    spell(write_.matrix(name, rows, cols), original, mlx).precision = WeightPrecision::kFloat;
   }
   void integers(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols) {
     Parameter& parameter = write_.matrix(name, rows, cols);
