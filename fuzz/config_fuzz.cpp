@@ -29,7 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const mach::ParameterCounts counts = mach::count_parameters(config);
     if (counts.active > counts.total) __builtin_trap();
     mach::estimate_model_bytes(config);
-    mach::kv_bytes_at(config, config.max_position_embeddings, 4);
+    mach::kv_bytes_at(config, config.max_position_embeddings, mach::KvElement::kF32);
     mach::build_tensor_plan(config, mach::TensorCatalog());
   } catch (const mach::Error&) {  // the one way to refuse a file
   }
