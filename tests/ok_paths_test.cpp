@@ -96,7 +96,8 @@ TEST(OkPaths, EveryOkCellRunsOnEveryCheckpoint) {
     for (const auto& entry : fs::directory_iterator(*shared / below)) {
       if (!fs::exists(entry.path() / "config.json")) continue;
       const ProcessResult check = run_mach({"check", entry.path().string(), "--json"});
-      for (const auto& cell : nlohmann::json::parse(check.out)["paths"]) {
+      const auto report = nlohmann::json::parse(check.out);
+      for (const auto& cell : report["paths"]) {
         if (cell["status"] != "ok") continue;
         const auto path = cell["path"].get<std::string>();
         const auto runner = runners().find(path);

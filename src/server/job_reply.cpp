@@ -219,7 +219,8 @@ class JobReply final : public Reply {
     JobSummary& summary = choice_of(running, event.choice).summary;
     summary.matched_stop = event.matched_stop.value_or("");
     summary.generated_tokens = event.generated_tokens;
-    end_choice(running.first_choice + event.choice, event.reason, out);
+    end_choice(running.first_choice + event.choice,
+               event.reason == FinishReason::kCancelled ? FinishReason::kLength : event.reason, out);
   }
 
   void take(Running& running, const RequestEndEvent& event, std::string& out) {
@@ -237,7 +238,8 @@ class JobReply final : public Reply {
       const size_t index = running.first_choice + i;
       Choice& choice = *choices_[index];
       // Without an end of its own: a request that was cancelled, or one without an answer (prefill only).
-      end_choice(index, cancelled ? FinishReason::kCancelled : FinishReason::kStop, out);
+      // An answer that was cut off is incomplete, which clients know as `length`.
+      end_choice(index, cancelled ? FinishReason::kLength : FinishReason::kStop, out);
       choice.summary.prompt_tokens = event.usage.prompt_tokens;
       choice.summary.cached_tokens = event.usage.cached_tokens;
       choice.summary.queue_seconds = event.timings.queued_seconds;

@@ -49,7 +49,8 @@ std::vector<ReplyDelta> ReplyParser::finish(FinishReason finish) {
   if (parser_) {
     const ParsedMessage parsed =
         parser_->finish(stopped ? Ending::kStopped : Ending::kCutOff, sink_->entry());
-    message_.finish_reason = finish_reason(parsed.finish);
+    // What was cut off ends for its length, whatever the text looks like: with ignore_eos it goes on behind an end marker.
+    if (stopped) message_.finish_reason = finish_reason(parsed.finish);
     if (!message_.calls.empty() && stopped) message_.finish_reason = finish_reason(FinishHint::kToolCalls);
   }
   return std::exchange(deltas_, {});
