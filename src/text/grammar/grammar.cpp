@@ -153,6 +153,28 @@ ExprId GrammarBuilder::define_rule(std::string name, ExprId body, bool shared) {
   return rule(id);
 }
 
+ExprId GrammarBuilder::include(const Grammar& grammar) {
+  const auto first_expr = static_cast<uint32_t>(grammar_.exprs.size());
+  const auto first_rule = static_cast<uint32_t>(grammar_.rules.size());
+  const auto moved = [first_expr](ExprId id) {
+    return static_cast<ExprId>(static_cast<uint32_t>(id) + first_expr);
+  };
+  const auto moved_rule = [first_rule](RuleId id) {
+    return static_cast<RuleId>(static_cast<uint32_t>(id) + first_rule);
+  };
+  for (Expr expr : grammar.exprs) {
+    for (ExprId& child : expr.children) child = moved(child);
+    for (GraphEdge& edge : expr.edges) edge.label = moved(edge.label);
+    expr.rule = moved_rule(expr.rule);
+    add(std::move(expr));
+  }
+  for (Rule rule : grammar.rules) {
+    rule.body = moved(rule.body);
+    grammar_.rules.push_back(std::move(rule));
+  }
+  return rule(moved_rule(grammar.root));
+}
+
 Grammar GrammarBuilder::finish(RuleId root) && {
   for (const Rule& rule : grammar_.rules) {
     if (!rule.defined) {

@@ -101,6 +101,9 @@ class GrammarBuilder {
   void define(RuleId id, ExprId body);
   ExprId define_rule(std::string name, ExprId body, bool shared = false);
 
+  // All of another grammar, as what its root matches.
+  ExprId include(const Grammar& grammar);
+
   const Grammar& grammar() const { return grammar_; }
   // Throws Error{kInvalidRequest} for a rule that was declared and never defined.
   Grammar finish(RuleId root) &&;

@@ -1,5 +1,6 @@
 #include "text/grammar/json_grammar.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -36,17 +37,26 @@ ExprId string_character(GrammarBuilder& b) {
 
 }  // namespace
 
-JsonGrammar::JsonGrammar(GrammarBuilder& builder) : b_(builder) {
-  const ExprId indent = b_.define_rule("indent",
-                                       b_.choice({b_.repeat(b_.bytes(" "), 0, kMaxIndentSpaces),
-                                                  b_.repeat(b_.bytes("\t"), 0, kMaxIndentTabs)}),
-                                       true);
-  space_ = b_.choice({b_.empty(), b_.bytes(" "), b_.sequence({b_.bytes("\n"), indent})});
-  comma_ = b_.sequence({b_.bytes(","), space_});
-  colon_ = b_.sequence({b_.bytes(":"), b_.optional(b_.bytes(" "))});
-  character_ = string_character(b_);
-  // A rule of its own, quotes included: all strings of a grammar share its masks.
-  string_ = b_.define_rule("string", quoted(b_.repeat(character_, 0, kUnbounded)), true);
+JsonGrammar::JsonGrammar(GrammarBuilder& builder, std::optional<ValueSpelling> spelling)
+    : b_(builder), spelling_(std::move(spelling)) {
+  if (spelling_) {
+    space_ = b_.empty();
+    comma_ = b_.bytes(",");
+    colon_ = b_.bytes(":");
+    character_ = b_.chars(CharSet::all());
+    string_ = b_.define_rule("string", quoted(CharDfa::all()), true);
+  } else {
+    const ExprId indent = b_.define_rule("indent",
+                                         b_.choice({b_.repeat(b_.bytes(" "), 0, kMaxIndentSpaces),
+                                                    b_.repeat(b_.bytes("\t"), 0, kMaxIndentTabs)}),
+                                         true);
+    space_ = b_.choice({b_.empty(), b_.bytes(" "), b_.sequence({b_.bytes("\n"), indent})});
+    comma_ = b_.sequence({b_.bytes(","), space_});
+    colon_ = b_.sequence({b_.bytes(":"), b_.optional(b_.bytes(" "))});
+    character_ = string_character(b_);
+    // A rule of its own, quotes included: all strings of a grammar share its masks.
+    string_ = b_.define_rule("string", in_quotes(b_.repeat(character_, 0, kUnbounded)), true);
+  }
 
   const ExprId sign = b_.optional(b_.bytes("-"));
   const ExprId whole =
@@ -61,7 +71,11 @@ JsonGrammar::JsonGrammar(GrammarBuilder& builder) : b_(builder) {
 
   const RuleId value = b_.declare("value", true);
   value_ = b_.rule(value);
-  const ExprId member = b_.sequence({string_, colon_, value_});
+  const ExprId any_key =
+      spelling_
+          ? b_.repeat(b_.chars(CharSet::range(U'a', U'z').add(U'A', U'Z').add(U'0', U'9').add(U'_')), 1, 64)
+          : string_;
+  const ExprId member = b_.sequence({any_key, colon_, value_});
   members_ = b_.sequence({member, b_.repeat(b_.sequence({comma_, member}), 0, kUnbounded)});
   object_ = braces(members_, true);
   array_ = brackets(b_.sequence({value_, b_.repeat(b_.sequence({comma_, value_}), 0, kUnbounded)}), true);
@@ -71,10 +85,29 @@ JsonGrammar::JsonGrammar(GrammarBuilder& builder) : b_(builder) {
 
 ExprId JsonGrammar::string(uint32_t min, uint32_t max) {
   if (min == 0 && max == kUnbounded) return string_;
-  return quoted(b_.repeat(character_, min, max));
+  if (spelling_ && !spelling_->quote_text.empty()) return quoted(CharDfa::length(min, max));
+  return in_quotes(b_.repeat(character_, min, max));
 }
 
-ExprId JsonGrammar::quoted(ExprId content) { return b_.sequence({b_.bytes("\""), content, b_.bytes("\"")}); }
+ExprId JsonGrammar::quoted(const CharDfa& content) {
+  if (!spelling_) return in_quotes(string_expression(b_, content, StringEncoding::kJson));
+  const std::string& end = spelling_->quote_text;
+  return in_quotes(string_expression(b_, end.empty() ? content : content.without(CharDfa::containing(end)),
+                                     StringEncoding::kRaw));
+}
+
+ExprId JsonGrammar::in_quotes(ExprId content) {
+  const ExprId quote = spelling_ ? spelling_->quote : b_.bytes("\"");
+  return b_.sequence({quote, content, quote});
+}
+
+ExprId JsonGrammar::key(const std::string& name) {
+  if (!spelling_) return b_.bytes(nlohmann::ordered_json(name).dump());
+  const bool bare = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  });
+  return bare ? b_.bytes(name) : in_quotes(b_.bytes(name));
+}
 
 ExprId JsonGrammar::enclosed(std::string_view open, ExprId content, std::string_view close,
                              bool may_be_empty) {
@@ -91,12 +124,13 @@ ExprId JsonGrammar::brackets(ExprId elements, bool may_be_empty) {
 }
 
 ExprId JsonGrammar::literal(const nlohmann::ordered_json& value) {
+  if (spelling_ && value.is_string()) return in_quotes(b_.bytes(value.get_ref<const std::string&>()));
   if (!value.is_structured()) return b_.bytes(value.dump());
   std::vector<ExprId> parts;
   for (const auto& [key, element] : value.items()) {
     if (!parts.empty()) parts.push_back(comma_);
     if (value.is_object()) {
-      parts.push_back(b_.bytes(nlohmann::ordered_json(key).dump()));
+      parts.push_back(this->key(key));
       parts.push_back(colon_);
     }
     parts.push_back(literal(element));

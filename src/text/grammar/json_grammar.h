@@ -12,13 +12,21 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "text/grammar/char_dfa.h"
 #include "text/grammar/grammar.h"
 
 namespace mach::grammar {
 
+// How values are spelled. JSON's own way is the default; Gemma's calls write the same values with a token for the quotes,
+// without escapes, spaces and quotes around plain keys.
+struct ValueSpelling {
+  ExprId quote;            // around strings
+  std::string quote_text;  // what a string may not contain, empty if it cannot
+};
+
 class JsonGrammar {
  public:
-  explicit JsonGrammar(GrammarBuilder& builder);
+  explicit JsonGrammar(GrammarBuilder& builder, std::optional<ValueSpelling> spelling = std::nullopt);
 
   ExprId space() const { return space_; }  // after an opening bracket, before a closing one
   ExprId comma() const { return comma_; }  // with the space after it
@@ -31,7 +39,8 @@ class JsonGrammar {
   ExprId object() const { return object_; }  // any object
   ExprId array() const { return array_; }    // any array
 
-  ExprId quoted(ExprId content);                        // "content"
+  ExprId quoted(const CharDfa& content);
+  ExprId key(const std::string& name);                  // of an object
   ExprId literal(const nlohmann::ordered_json& value);  // this value, spelled canonically
   // "{" members "}", where `members` is not empty.
   ExprId braces(ExprId members, bool may_be_empty);
@@ -41,7 +50,10 @@ class JsonGrammar {
  private:
   ExprId enclosed(std::string_view open, ExprId content, std::string_view close, bool may_be_empty);
 
+  ExprId in_quotes(ExprId content);
+
   GrammarBuilder& b_;
+  const std::optional<ValueSpelling> spelling_;
   ExprId space_, comma_, colon_, character_, string_, integer_, number_, value_, object_, array_, members_;
 };
 
