@@ -57,6 +57,27 @@ TEST(Serve, AnswersInEveryFamily) {
   }
 }
 
+TEST(Serve, AnswersHaveTheFormThatWasAskedFor) {
+  ServeProgram server(demo_model().string());
+  const json schema =
+      json::parse(R"({"type": "object", "properties": {"name": {"type": "string", "maxLength": 12},
+    "age": {"type": "integer", "minimum": 0, "maximum": 150}}, "required": ["name", "age"], "additionalProperties": false})");
+  for (const bool thinking : {false, true}) {
+    const auto answer = server.post(
+        "/v1/chat/completions",
+        chat_body("Tell me a story about a fox named Mia.",
+                  {{"max_tokens", 400},
+                   {"chat_template_kwargs", {{"enable_thinking", thinking}}},
+                   {"response_format",
+                    {{"type", "json_schema"}, {"json_schema", {{"name", "x"}, {"schema", schema}}}}}}));
+    ASSERT_EQ(answer.status, 200) << answer.body;
+    const json choice = json::parse(answer.body)["choices"][0];
+    if (choice["finish_reason"] == "length") continue;  // still thinking
+    const json value = json::parse(choice["message"]["content"].get<std::string>(), nullptr, false);
+    EXPECT_TRUE(value.is_object() && value.size() == 2 && value["age"].is_number_integer()) << answer.body;
+  }
+}
+
 TEST(Serve, SaysWhatIsActive) {
   ServeProgram server(demo_model().string(), {"--parallel", "3", "--model-id", "tiny"});
   EXPECT_EQ(server.get("/v1/models")["data"][0]["id"], "tiny");

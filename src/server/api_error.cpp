@@ -25,7 +25,7 @@ std::string_view anthropic_type(int status) {
 
 bool is_field_character(char c) noexcept {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-         c == '[' || c == ']' || c == '-';
+         c == '[' || c == ']' || c == '-' || c == '#' || c == '/' || c == '$';
 }
 
 }  // namespace

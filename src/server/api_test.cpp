@@ -355,14 +355,36 @@ TEST_F(ApiTest, EngineErrorsEndTheStreamWithAnErrorEvent) {
   EXPECT_EQ(post("/v1/chat/completions", chat()).head.status, 500);
 }
 
-TEST_F(ApiTest, ConstraintsThatCannotBeEnforcedAreRefused) {
-  const auto status = [&](const std::string& more) {
-    return post("/v1/chat/completions", chat(more)).head.status;
+TEST_F(ApiTest, FormsOfTheAnswerBecomeConstraints) {
+  const auto constrained = [&](const std::string& more) {
+    const ReadReply reply = post("/v1/chat/completions", chat(more));
+    EXPECT_EQ(reply.head.status, 200) << more << reply.body;
+    return queue_.requests.back().constraint != nullptr;
   };
-  EXPECT_EQ(status(R"({"response_format": {"type": "json_object"}})"), 400);
-  EXPECT_EQ(status(R"({"grammar": "root ::= \"a\""})"), 400);
-  EXPECT_EQ(status(std::string(R"({"tool_choice": "required", "tools": )") + kTools + "}"), 400);
-  EXPECT_EQ(status(R"({"response_format": {"type": "text"}})"), 200);
+  EXPECT_FALSE(constrained("{}"));
+  EXPECT_FALSE(constrained(R"({"response_format": {"type": "text"}})"));
+  EXPECT_TRUE(constrained(R"({"response_format": {"type": "json_object"}})"));
+  EXPECT_TRUE(constrained(R"({"grammar": "root ::= \"a\""})"));
+  EXPECT_TRUE(
+      constrained(R"({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema":
+      {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": false}}}})"));
+  const std::string tools = std::string(R"("tools": )") + kTools + "}";
+  EXPECT_FALSE(constrained("{" + tools));
+  EXPECT_TRUE(constrained(R"({"tool_choice": "required", )" + tools));
+  EXPECT_TRUE(
+      constrained(R"({"tool_choice": {"type": "function", "function": {"name": "get_weather"}}, )" + tools));
+}
+
+TEST_F(ApiTest, FormsThatCannotBeEnforcedAreRefused) {
+  const ReadReply schema = post("/v1/chat/completions", chat(R"({"response_format": {"type": "json_schema",
+      "json_schema": {"name": "x", "schema": {"type": "object", "unevaluatedProperties": {"type": "widget"}}}}})"));
+  EXPECT_EQ(schema.head.status, 400) << schema.body;
+  EXPECT_THAT(schema.body, HasSubstr("response_format.json_schema.schema"));
+  const ReadReply responses = post("/v1/responses", Json::parse(R"({"input": "x", "text": {"format":
+      {"type": "json_schema", "name": "x", "schema": {"type": "widget"}}}})"));
+  EXPECT_EQ(responses.head.status, 400) << responses.body;
+  EXPECT_THAT(responses.body, HasSubstr("text.format.schema"));
+  EXPECT_EQ(post("/v1/chat/completions", chat(R"({"grammar": "root ::= ("})")).head.status, 400);
 }
 
 TEST_F(ApiTest, CompletionsTakeTextsAndIds) {

@@ -33,21 +33,89 @@ Error with_origin(const Error& error, const std::vector<std::string>& origins) {
   return {error.code(), origins[index] + (colon == std::string::npos ? ": is wrong" : text.substr(colon))};
 }
 
-void refuse_constraints(const ChatTask& task) {
-  const auto refuse = [](const std::string& field) {
-    throw Error(ErrorCode::kUnsupported, field + ": constrained output is not available in this build");
-  };
-  if (task.form.kind != OutputForm::Kind::kText) refuse(task.form.field);
-  const auto kind = task.tool_choice.kind;
-  if (kind == ToolChoice::Kind::kRequired || kind == ToolChoice::Kind::kNamed) refuse("tool_choice");
-  if (kind == ToolChoice::Kind::kAuto && has_strict_tool(task.tools)) refuse("tools");
-}
-
 bool offers_tools(const ChatTask& task) {
   return !task.tools.empty() && task.tool_choice.kind != ToolChoice::Kind::kNone;
 }
 
+ConstraintRequest::Answer answer_of(OutputForm::Kind kind) {
+  using Answer = ConstraintRequest::Answer;
+  switch (kind) {
+    case OutputForm::Kind::kJsonObject:
+      return Answer::kJsonObject;
+    case OutputForm::Kind::kJsonSchema:
+      return Answer::kJsonSchema;
+    case OutputForm::Kind::kGrammar:
+      return Answer::kEbnf;
+    case OutputForm::Kind::kText:
+      break;
+  }
+  return Answer::kFree;
+}
+
+// Tools that may but need not be called are left to the model, unless one of them is strict.
+ConstraintRequest::Tools tools_of(const ChatTask& task) {
+  using Tools = ConstraintRequest::Tools;
+  switch (task.tool_choice.kind) {
+    case ToolChoice::Kind::kRequired:
+      return Tools::kRequired;
+    case ToolChoice::Kind::kNamed:
+      return Tools::kNamed;
+    case ToolChoice::Kind::kAuto:
+      return has_strict_tool(task.tools) ? Tools::kAuto : Tools::kNone;
+    case ToolChoice::Kind::kNone:
+      break;
+  }
+  return Tools::kNone;
+}
+
+// "response_format.json_schema.schema#/a: ..." in the words of the API that was called.
+Error with_form_field(const Error& error, const std::string& field) {
+  const std::string text = error.what();
+  constexpr std::string_view kSchema = "response_format.json_schema.schema";
+  if (field.empty() || !text.starts_with(kSchema)) return error;
+  return {error.code(), field + text.substr(kSchema.size())};
+}
+
 }  // namespace
+
+std::unique_ptr<TokenConstraint> ServedModel::constraint_for(const ChatTask& task,
+                                                             bool starts_in_reasoning) const {
+  ConstraintRequest request;
+  request.answer = answer_of(task.form.kind);
+  request.schema = task.form.schema;
+  request.grammar = task.form.grammar;
+  if (offers_tools(task)) {
+    request.tool_choice = tools_of(task);
+    request.tools = task.tools;
+    request.named_tool = task.tool_choice.name;
+  }
+  request.parallel_tool_calls = task.parallel_calls;
+  // Where a call is demanded there is no content to have a form.
+  using Tools = ConstraintRequest::Tools;
+  if (request.tool_choice == Tools::kRequired || request.tool_choice == Tools::kNamed) {
+    request.answer = ConstraintRequest::Answer::kFree;
+  }
+  if (request.answer == ConstraintRequest::Answer::kFree && request.tool_choice == Tools::kNone)
+    return nullptr;
+  if (task.generation.ignore_eos) {
+    throw Error(ErrorCode::kInvalidRequest, "ignore_eos: cannot be combined with a form of the answer");
+  }
+  if (!task.prefill.empty()) {
+    throw Error(ErrorCode::kUnsupported,
+                task.prefill_field + ": an answer of a given form cannot be continued");
+  }
+  request.starts_in_reasoning = starts_in_reasoning;
+  request.may_reason = task.variables.value("enable_thinking", Json(true)) != Json(false);
+  try {
+    std::unique_ptr<TokenConstraint> constraint = constraints_->make(request);
+    if (constraint == nullptr) {
+      throw Error(ErrorCode::kUnsupported, "response_format: this model's answers cannot be held to a form");
+    }
+    return constraint;
+  } catch (const Error& error) {
+    throw with_form_field(error, task.form.field);
+  }
+}
 
 void ServedModel::append_prefill(std::string& text, const ChatTask& task) const {
   const ChatFormat* format = engine_.chat().format();
@@ -66,7 +134,9 @@ ServedModel::ServedModel(const LoadedEngine& engine, std::string id)
       fingerprint_(fmt::format("mach-{}-{}-{}", engine.info().numerics, engine.info().kernel_set,
                                engine.info().model_type)),
       defaults_(engine.default_generation(false)),
-      defaults_with_tools_(engine.default_generation(true)) {
+      defaults_with_tools_(engine.default_generation(true)),
+      constraints_(std::make_unique<OutputConstraints>(engine.tokenizer(), engine.chat().format(),
+                                                       defaults_with_tools_.stop_ids)) {
   const ChatFormat* format = engine.chat().format();
   if (format == nullptr) return;
   const std::vector<TokenId> turn = engine.encode_rendered(format->turn_open);
@@ -136,7 +206,6 @@ std::vector<uint32_t> ServedModel::turn_boundaries(std::span<const TokenId> prom
 }
 
 PreparedJobs ServedModel::prepare_chat(const ChatTask& task, const CallIdGenerator& call_id) const {
-  refuse_constraints(task);
   std::string text = render(task);
   const bool with_tools = offers_tools(task);
   const ChatFormat* format = engine_.chat().format();
@@ -158,6 +227,9 @@ PreparedJobs ServedModel::prepare_chat(const ChatTask& task, const CallIdGenerat
   PreparedJobs prepared;
   EngineRequest request = engine_request(engine_.encode_rendered(text), task.generation, with_tools);
   request.boundaries = turn_boundaries(request.prompt);
+  request.constraint = constraint_for(task, options.parser.starts_in_reasoning);
+  // A constraint knows one set of tokens that end an answer.
+  if (request.constraint != nullptr) request.params.stop_ids = defaults_with_tools_.stop_ids;
   prepared.parsers.assign(request.choices, options);
   prepared.requests.push_back(std::move(request));
   prepared.keep = tools;

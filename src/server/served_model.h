@@ -12,6 +12,7 @@
 #include "server/chat_task.h"
 #include "server/job_queue.h"
 #include "server/reply_parser.h"
+#include "text/grammar/output_constraint.h"
 
 namespace mach::server {
 
@@ -48,6 +49,8 @@ class ServedModel {
   void check_ids(std::span<const TokenId> ids, const std::string& field) const;
 
  private:
+  // What holds the answer to the form that was asked for; null where none was.
+  std::unique_ptr<TokenConstraint> constraint_for(const ChatTask& task, bool starts_in_reasoning) const;
   void append_prefill(std::string& text, const ChatTask& task) const;
   EngineRequest engine_request(std::vector<TokenId> prompt, const GenerationRequest& request,
                                bool with_tools) const;
@@ -59,6 +62,7 @@ class ServedModel {
   const std::string fingerprint_;
   const GenerationParams defaults_;
   const GenerationParams defaults_with_tools_;
+  const std::unique_ptr<const OutputConstraints> constraints_;
   TokenId turn_token_ = -1;  // with which a turn of the chat format begins; -1: not known
 };
 

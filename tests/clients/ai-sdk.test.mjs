@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { generateText, stepCountIs, streamText, tool } from 'ai';
+import { generateObject, generateText, stepCountIs, streamText, tool } from 'ai';
 import { z } from 'zod';
 
 import { models, startServer } from './server.mjs';
@@ -19,6 +19,7 @@ for (const checkpoint of models) {
         name: 'mach',
         baseURL: `${server.url}/v1`,
         includeUsage: true,
+        supportsStructuredOutputs: true,
         fetch: (url, init) => {
           const body = JSON.parse(init.body);
           body.chat_template_kwargs = { enable_thinking: false };
@@ -72,6 +73,17 @@ for (const checkpoint of models) {
       await result.consumeStream({ onError: (error) => assert.fail(error) });
       assert.equal(cities[0], 'Tokyo');
       assert.equal((await result.steps).length, 2);
+    });
+
+    test('generates an object of a schema', async () => {
+      const { object } = await generateObject({
+        model,
+        ...settings,
+        schema: z.object({ name: z.string().max(20), age: z.number().int().min(0).max(150) }),
+        prompt: 'JSON for Emma, 31 years old, living in Oslo.',
+      });
+      assert.equal(typeof object.name, 'string');
+      assert.ok(Number.isInteger(object.age));
     });
 
     test('aborts', async () => {

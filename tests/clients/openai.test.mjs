@@ -99,6 +99,39 @@ for (const model of models) {
       assert.ok(content.every((token) => token.logprob <= 0 && token.top_logprobs.length === 2));
     });
 
+    test('must call a tool where one is required or named', async () => {
+      for (const tool_choice of ['required', { type: 'function', function: { name: 'add' } }]) {
+        const answer = await chat({ messages: question, tools, tool_choice });
+        const call = answer.choices[0].message.tool_calls[0];
+        assert.equal(answer.choices[0].finish_reason, 'tool_calls');
+        const parameters = tools.find((tool) => tool.function.name === call.function.name).function.parameters;
+        assert.deepEqual(Object.keys(JSON.parse(call.function.arguments)).sort(), parameters.required.toSorted());
+      }
+    });
+
+    test('writes JSON of a schema', async () => {
+      const schema = {
+        type: 'object',
+        properties: { name: { type: 'string', maxLength: 20 }, age: { type: 'integer', minimum: 0, maximum: 150 } },
+        required: ['name', 'age'],
+        additionalProperties: false,
+      };
+      const answer = await chat({
+        messages: [{ role: 'user', content: 'JSON for Emma, 31 years old, living in Oslo.' }],
+        response_format: { type: 'json_schema', json_schema: { name: 'person', strict: true, schema } },
+      });
+      const person = JSON.parse(answer.choices[0].message.content);
+      assert.deepEqual(Object.keys(person).sort(), ['age', 'name']);
+      assert.ok(Number.isInteger(person.age));
+      await assert.rejects(
+        chat({
+          messages: question,
+          response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'widget' } } },
+        }),
+        OpenAI.BadRequestError,
+      );
+    });
+
     test('keeps choices apart', async () => {
       const answer = await chat({ messages: question, n: 3, temperature: 1, seed: 1 });
       assert.deepEqual(

@@ -18,9 +18,13 @@ const candidates = [
   { name: 'deepseek_v4', folder: join(shared, 'models/mini-deepseek_v4-fp8-fp4'), thinks: true },
 ];
 
-export const models = candidates.filter((model) => existsSync(join(model.folder, 'config.json')));
+// MACH_CLIENT_MODELS=demo,gemma4: only these.
+const wanted = process.env.MACH_CLIENT_MODELS?.split(',') ?? candidates.map((model) => model.name);
+export const models = candidates.filter(
+  (model) => wanted.includes(model.name) && existsSync(join(model.folder, 'config.json')),
+);
 for (const model of candidates) {
-  if (!models.includes(model)) console.log(`# skipped: no checkpoint ${model.folder}`);
+  if (wanted.includes(model.name) && !models.includes(model)) console.log(`# skipped: no checkpoint ${model.folder}`);
 }
 
 // Thinking off where a template has that switch, so that answers are the short ones the checkpoints were trained to give.
