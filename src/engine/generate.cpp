@@ -68,7 +68,10 @@ GenerationResult generate(Session& session, const Tokenizer& tokenizer, std::spa
 
   const Clock::time_point decode_start = Clock::now();
   while (true) {
-    GenerationStep step = generation.next(session.logits());
+    TokenConstraint* constraint = callbacks.constraint;
+    GenerationStep step =
+        generation.next(session.logits(), constraint != nullptr ? constraint->allowed() : TokenMask{});
+    if (constraint != nullptr) constraint->accept(step.id);
     result.tokens.push_back(step.id);
     const bool full = session.tokens().size() >= session.context_length();
     if (!step.finish && full) {

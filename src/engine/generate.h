@@ -11,12 +11,14 @@
 #include "mach/session.h"
 
 #include "engine/generation.h"
+#include "text/grammar/token_constraint.h"
 
 namespace mach {
 
 struct GenerationCallbacks {
   PrefillProgress prefill;                               // false stops
   std::function<bool(const GenerationStep& step)> step;  // after every token; false stops
+  TokenConstraint* constraint = nullptr;                 // what may be generated; null: everything
 };
 
 struct GenerationResult {

@@ -261,6 +261,13 @@ const Tokenizer& LoadedEngine::tokenizer() const {
               directory_.path().string() + ": has no tokenizer.json, so it takes and gives token ids only");
 }
 
+const OutputConstraints& LoadedEngine::output_constraints() const {
+  std::call_once(constraints_made_, [this] {
+    constraints_.emplace(tokenizer(), chat_.format(), default_generation(true).stop_ids);
+  });
+  return *constraints_;
+}
+
 std::vector<TokenId> LoadedEngine::encode_rendered(std::string_view prompt) const {
   return tokenizer().encode(prompt, EncodeOptions{.add_special_tokens = false});
 }

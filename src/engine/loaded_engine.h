@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -18,6 +19,7 @@
 #include "io/model_dir.h"
 #include "model/model.h"
 #include "model/workspace.h"
+#include "text/grammar/output_constraint.h"
 #include "text/tokenizer/tokenizer.h"
 
 namespace mach {
@@ -55,6 +57,9 @@ class LoadedEngine final : public Engine {
   // The ids of a rendered conversation, which writes its own BOS.
   std::vector<TokenId> encode_rendered(std::string_view prompt) const;
 
+  // Grammars for what requests ask of the output. Made at the first call.
+  const OutputConstraints& output_constraints() const;
+
   // How this checkpoint wants to be used: sampling, stop ids, ids without a token suppressed. A request changes what
   // it wants to. Some formats end a turn differently where tools are offered.
   GenerationParams default_generation(bool with_tools = false) const;
@@ -75,6 +80,8 @@ class LoadedEngine final : public Engine {
   std::optional<Tokenizer> tokenizer_;
   ModelChat chat_;
   GenerationDefaults defaults_;
+  mutable std::once_flag constraints_made_;
+  mutable std::optional<OutputConstraints> constraints_;
   uint32_t vocabulary_ = 0;  // ids below may be generated
   SessionLimits limits_;
   EngineInfo info_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "base/interrupt.h"
 #include "base/memory_info.h"
 #include "engine/loaded_engine.h"
+#include "io/json.h"
 #include "tools/cli.h"
 #include "tools/demo_model.h"
 #include "tools/engine_arguments.h"
@@ -40,6 +42,7 @@ struct Arguments {
   std::string system;
   uint32_t max_tokens = 0;
   std::vector<std::string> stop;
+  std::string json_schema, grammar;  // files
   bool json = false, stats = false;
   EngineArguments engine;
   SamplingArguments sampling;
@@ -62,6 +65,11 @@ bool parse(int argc, char** argv, Arguments& args) {
       ->check(CLI::PositiveNumber);
   app.add_option("--stop", args.stop, "End before this text; may be given several times")
       ->allow_extra_args(false);
+  auto* schema = app.add_option("--json-schema", args.json_schema,
+                                "Answer with JSON under the JSON Schema in this file");
+  app.add_option("--grammar", args.grammar,
+                 "Answer with a text of the EBNF grammar in this file, whose first rule is root")
+      ->excludes(schema);
   app.add_flag("--json", args.json, "Print one JSON object at the end instead of the text");
   app.add_flag("--stats", args.stats, "Print times and memory to standard error at the end");
   args.sampling.add_to(app);
@@ -74,9 +82,8 @@ bool parse(int argc, char** argv, Arguments& args) {
   return true;
 }
 
-std::vector<TokenId> prompt_ids(const LoadedEngine& engine, const Arguments& args,
-                                const std::string& prompt) {
-  if (!args.chat) return engine.encode(prompt);
+// The conversation as the model's template writes it.
+std::string rendered_chat(const LoadedEngine& engine, const Arguments& args, const std::string& prompt) {
   ChatPrompt chat;
   chat.messages = nlohmann::ordered_json::array();
   if (!args.system.empty()) {
@@ -85,7 +92,27 @@ std::vector<TokenId> prompt_ids(const LoadedEngine& engine, const Arguments& arg
   chat.messages.push_back({{"role", "user"}, {"content", prompt}});
   chat.add_generation_prompt = true;
   chat.variables = {{"enable_thinking", args.thinking}};
-  return engine.encode_rendered(engine.chat().render(std::move(chat)));
+  return engine.chat().render(std::move(chat));
+}
+
+// Null if the command line asks for none. rendered: of a conversation.
+std::unique_ptr<TokenConstraint> constraint_of(const LoadedEngine& engine, const Arguments& args,
+                                               std::string_view rendered) {
+  if (args.json_schema.empty() && args.grammar.empty()) return nullptr;
+  ConstraintRequest request;
+  if (!args.json_schema.empty()) {
+    request.answer = ConstraintRequest::Answer::kJsonSchema;
+    request.schema = parse_ordered_json(text_file("--json-schema", args.json_schema), args.json_schema,
+                                        {.error = ErrorCode::kInvalidRequest});
+  } else {
+    request.answer = ConstraintRequest::Answer::kEbnf;
+    request.grammar = text_file("--grammar", args.grammar);
+  }
+  request.chat = args.chat;
+  request.may_reason = args.thinking;
+  const ChatFormat* format = engine.chat().format();
+  request.starts_in_reasoning = args.chat && format != nullptr && starts_in_reasoning(*format, rendered);
+  return engine.output_constraints().make(request);
 }
 
 double per_second(size_t count, double seconds) {
@@ -179,6 +206,10 @@ int run_generate(int argc, char** argv) {
   if (args.max_tokens > 0) params.max_tokens = args.max_tokens;
   for (const std::string& stop : args.stop) params.stop.push_back(checked_text("--stop", stop));
 
+  const std::string rendered = args.chat ? rendered_chat(*engine, args, prompt) : std::string();
+  const std::vector<TokenId> prompt_tokens =
+      args.chat ? engine->encode_rendered(rendered) : engine->encode(prompt);
+  const auto constraint = constraint_of(*engine, args, rendered);
   const auto session = engine->new_model_session();
   PromptProgress progress;
   size_t written = 0;
@@ -194,8 +225,8 @@ int run_generate(int argc, char** argv) {
     }
     return !InterruptGuard::requested();
   };
-  const GenerationResult result =
-      generate(*session, engine->tokenizer(), prompt_ids(*engine, args, prompt), params, callbacks);
+  callbacks.constraint = constraint.get();
+  const GenerationResult result = generate(*session, engine->tokenizer(), prompt_tokens, params, callbacks);
 
   if (args.json) {
     print_json(engine->info(), result, params.sampling.seed);
