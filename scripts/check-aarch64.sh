@@ -49,4 +49,6 @@ done
 while ((jobs-- > 0)); do wait -n; done
 
 aarch64-linux-gnu-g++ -static "${objects[@]}" -o "$out/kernels_tests" -pthread
+# The scalar set is what the host's tests have run already; emulated it would take most of an hour.
+[ $# -gt 0 ] || set -- '--gtest_filter=-*/scalar'
 qemu-aarch64 "$out/kernels_tests" "$@"

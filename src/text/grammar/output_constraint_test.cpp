@@ -182,7 +182,9 @@ TEST_P(OutputFamilies, StrictToolsBindCallsButNotText) {
       family_->admits(request, harmony ? "<|channel|>final<|message|>Just text.<|return|>" : "Just text."));
   EXPECT_TRUE(family_->admits(request, GetParam().calls[0]));
   EXPECT_FALSE(family_->admits(request, GetParam().refused.back()));
-  if (!harmony) EXPECT_TRUE(family_->admits(request, "I will look." + GetParam().calls[0]));
+  if (!harmony) {
+    EXPECT_TRUE(family_->admits(request, "I will look." + GetParam().calls[0]));
+  }
   request.tools = weather_tools(false);
   EXPECT_EQ(family_->constraints.make(request), nullptr);
 }

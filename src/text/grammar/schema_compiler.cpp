@@ -24,11 +24,14 @@ bool has_reference(const Conjunction& all) {
   });
 }
 
-// A schema that says nothing but {"$ref": ...}, annotations apart.
+constexpr std::string_view kSaysNothing[] = {"$ref",     "$defs",   "definitions", "$schema", "$id",
+                                             "$comment", "default", "description", "title"};
+
+// A schema that says nothing but {"$ref": ...}, annotations and definitions apart.
 const Json* sole_reference(const Conjunction& all) {
   if (all.schemas.size() != 1 || !has_reference(all)) return nullptr;
   for (const auto& [key, value] : all.schemas[0].schema->items()) {
-    if (key != "$ref" && key != "description" && key != "title" && key != "default" && key != "$comment") {
+    if (std::find(std::begin(kSaysNothing), std::end(kSaysNothing), key) == std::end(kSaysNothing)) {
       return nullptr;
     }
   }
