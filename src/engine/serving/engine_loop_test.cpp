@@ -53,6 +53,11 @@ TEST(EngineLoop, RefusesWhatCannotRun) {
                     HasSubstr("parallel"));
 }
 
+// The count of waiting requests is published once per pass, after the pass's events.
+void wait_until_nobody_waits(const EngineLoop& loop) {
+  while (loop.stats().waiting > 0) std::this_thread::yield();
+}
+
 TEST(EngineLoop, RefusesMoreThanMayWaitAndTakesThemLater) {
   LoopFixture f;
   f.model.pass_time = 200us;
@@ -60,6 +65,7 @@ TEST(EngineLoop, RefusesMoreThanMayWaitAndTakesThemLater) {
   EventLog running;
   const RequestId id = loop.submit(f.request({1}, 90000, running));
   ASSERT_TRUE(running.wait_for_pieces(1));
+  wait_until_nobody_waits(loop);
   EventLog waiting[2];
   for (EventLog& log : waiting) loop.submit(f.request({1}, 1, log));
   EventLog refused;
@@ -69,6 +75,7 @@ TEST(EngineLoop, RefusesMoreThanMayWaitAndTakesThemLater) {
   EXPECT_EQ(loop.stats().rejected, 1U);
   loop.cancel(id);
   for (EventLog& log : waiting) EXPECT_TRUE(log.wait_for_end());
+  wait_until_nobody_waits(loop);
   loop.submit(f.request({1}, 1, refused));
   EXPECT_TRUE(refused.wait_for_end());
 }
