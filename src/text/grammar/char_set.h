@@ -9,8 +9,8 @@
 namespace mach::grammar {
 
 struct CharRange {
-  char32_t first, last;  // inclusive
-  auto operator<=>(const CharRange&) const = default;
+  char32_t first, last;                                // inclusive
+  auto operator<=>(const CharRange&) const = default;  // NOLINT(modernize-use-nullptr): the compiler's own 0
 };
 
 class CharSet {

@@ -124,6 +124,7 @@ ExprId SchemaCompiler::alternatives(const Conjunction& all, const SchemaNode& no
   if (group.exclusive) {
     if (options.size() > 64) document_.refuse(group.where, "oneOf with more than 64 alternatives; use anyOf");
     std::vector<SchemaNode> nodes;
+    nodes.reserve(options.size());
     for (const Conjunction& option : options) nodes.push_back(document_.read(option));
     for (size_t i = 0; i < nodes.size(); ++i) {
       for (size_t j = 0; j < nodes.size(); ++j) {
