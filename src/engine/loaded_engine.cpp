@@ -80,7 +80,7 @@ ResidencyOptions residency_options(const EngineOptions& options) {
   out.eviction = named("bank_eviction", options.bank_eviction, find_eviction(options.bank_eviction),
                        "lfru, lru or lookahead");
   out.verify = options.verify_experts;
-  out.lookahead = options.expert_lookahead;
+  out.lookahead = options.expert_lookahead ? Lookahead::kMeasured : Lookahead::kOff;
   return out;
 }
 

@@ -409,7 +409,7 @@ void ExpertBank::prefetch(uint32_t index, std::span<const uint32_t> experts, Pre
     const bool guess = hint == PrefetchHint::kGuess;
     const bool keep = !guess || policy_.keeps_predicted();
     bool queued = false;
-    bool room = !guess || (options_.lookahead && gate_.on());
+    bool room = !guess || reads_guesses();
     for (const uint32_t expert : experts) {
       if (expert >= layer.spec->experts) continue;
       const uint32_t number = layer.first + expert;
@@ -434,7 +434,7 @@ void ExpertBank::prefetch(uint32_t index, std::span<const uint32_t> experts, Pre
 
 bool ExpertBank::wants_guesses() const noexcept {
   const std::scoped_lock lock(mutex_);
-  return policy_.keeps_predicted() || (options_.lookahead && gate_.on());
+  return policy_.keeps_predicted() || reads_guesses();
 }
 
 // A lane reads one record at a time, the lock released meanwhile.
@@ -518,7 +518,7 @@ ExpertStatus ExpertBank::status() const {
   status.budget_bytes = options_.budget_bytes;
   status.bank_bytes = bank_bytes_;
   status.experts = entries_.size();
-  status.lookahead = gate_.on();
+  status.lookahead = reads_guesses();
   for (const Pool& pool : pools_) status.slots += pool.owner.size();
   for (const Layer& layer : layers_) {
     status.held += layer.resident;

@@ -32,13 +32,20 @@
 
 namespace mach {
 
+// Whether guesses are read.
+enum class Lookahead : uint8_t {
+  kOff,
+  kMeasured,  // while the gate finds that it pays
+  kOn,
+};
+
 struct BankOptions {
   uint64_t budget_bytes = 0;
   uint32_t top_k = 1;  // experts of one token and layer
   EvictionKind eviction = EvictionKind::kLfru;
   ReaderKind reader = ReaderKind::kBuffered;
-  uint32_t lanes = 2;     // records that are read at a time
-  bool lookahead = true;  // guesses may be read, where the gate finds that it pays
+  uint32_t lanes = 2;  // records that are read at a time
+  Lookahead lookahead = Lookahead::kMeasured;
 };
 
 class ExpertBank final : public ExpertProvider {
@@ -116,6 +123,9 @@ class ExpertBank final : public ExpertProvider {
   Layer& layer_at(uint32_t layer);
   const Layer* find_layer(uint32_t layer) const noexcept;
   Layer& layer_of(uint32_t entry) noexcept { return layers_[layer_of_entry_[entry]]; }
+  bool reads_guesses() const noexcept {
+    return options_.lookahead == Lookahead::kOn || (options_.lookahead == Lookahead::kMeasured && gate_.on());
+  }
   bool idle(const Entry& entry) const noexcept {
     return entry.pins == 0 && (entry.state == State::kQueued || entry.state == State::kResident);
   }

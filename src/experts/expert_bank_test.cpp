@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/memory_info.h"
 #include "support/expect_error.h"
 #include "support/scripted_source.h"
 
@@ -248,10 +249,9 @@ TEST(ExpertBank, PrefillLeavesDecodesExpertsAlone) {
   EXPECT_EQ(bank.script->reads, reads) << "decode goes on without a miss";
 }
 
-TEST(ExpertBank, CountsGuesses) {
-  // With the lookahead policy guesses keep what is there; whether they are read is up to the gate, which a fake clock
-  // cannot reach, so only the keeping is seen here.
-  const BankWithScript bank({8, 8}, 6, {.top_k = 2, .eviction = EvictionKind::kLookahead});
+TEST(ExpertBank, LookaheadEvictionKeepsWhatIsPredicted) {
+  const BankWithScript bank({8, 8}, 6,
+                            {.top_k = 2, .eviction = EvictionKind::kLookahead, .lookahead = Lookahead::kOff});
   touch(*bank.bank, 0, {0, 1});
   touch(*bank.bank, 1, {0, 1});
   touch(*bank.bank, 0, {2, 3});
@@ -259,6 +259,45 @@ TEST(ExpertBank, CountsGuesses) {
   bank->prefetch(1, std::array<uint32_t, 2>{0, 1}, PrefetchHint::kGuess);
   touch(*bank.bank, 0, {4, 5, 6});
   EXPECT_TRUE(bank->holds({1, 0}) && bank->holds({1, 1}));
+}
+
+TEST(ExpertBank, CountsGuesses) {
+  const BankWithScript bank({8, 8}, 8, {.top_k = 2, .lookahead = Lookahead::kOn});
+  touch(*bank.bank, 0, {0, 1});
+  bank->prefetch(1, std::array<uint32_t, 3>{2, 3, 4}, PrefetchHint::kGuess);
+  for (int i = 0; i < 5000 && bank->status().total.reads < 5; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  ASSERT_EQ(bank->status().total.reads, 5U) << "an idle disk reads guesses";
+  touch(*bank.bank, 1, {2, 3});
+  touch(*bank.bank, 0, {0, 1});
+  const ExpertCounters total = bank->status().total;
+  EXPECT_EQ(total.guesses_useful, 2U);
+  EXPECT_EQ(total.guesses_wasted, 1U);
+  EXPECT_EQ(total.hits, 4U);
+  EXPECT_EQ(total.misses, 2U);
+}
+
+TEST(ExpertBank, GuessesWaitForWhatIsNeeded) {
+  std::atomic<bool> hold{true};
+  std::vector<ExpertId> order;  // one lane: reads are one after the other
+  const BankWithScript bank({8, 8}, 8, {.top_k = 2, .lanes = 1, .lookahead = Lookahead::kOn},
+                            [&](ReadScript& script) {
+                              script.before = [&](ExpertId id) {
+                                order.push_back(id);
+                                while (hold) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                              };
+                            });
+  std::jthread first([&] { touch(*bank.bank, 0, {0}); });
+  while (bank.script->reads == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  bank->prefetch(1, std::array<uint32_t, 1>{5}, PrefetchHint::kGuess);
+  bank->prefetch(0, std::array<uint32_t, 2>{1, 2}, PrefetchHint::kNext);
+  hold = false;
+  first.join();
+  touch(*bank.bank, 0, {1, 2});
+  touch(*bank.bank, 1, {5});
+  ASSERT_EQ(order.size(), 4U);
+  EXPECT_EQ(order.back(), (ExpertId{1, 5}));
 }
 
 TEST(ExpertBank, ThreadsMayAcquireAndReleaseAsTheyLike) {
@@ -288,6 +327,24 @@ TEST(ExpertBank, ThreadsMayAcquireAndReleaseAsTheyLike) {
   const ExpertStatus status = bank->status();
   EXPECT_LE(status.held, status.slots);
   EXPECT_GT(status.total.hits, 0U);
+}
+
+// The budget holds where it counts: in what the process has resident.
+TEST(ExpertBank, MemoryStaysWithinTheBudget) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers keep shadow memory";
+#endif
+  auto source = std::make_unique<MadeUpSource>(std::vector<uint32_t>{48, 48}, 16384);
+  const uint64_t record = source->layers().front().record.size;  // 1.6 MB
+  const uint64_t budget = 24 * record;
+  const uint64_t before = read_process_memory().rss_anon;
+  ExpertBank bank(std::move(source), {.budget_bytes = budget, .top_k = 8});
+  std::mt19937 random(3);
+  for (int step = 0; step < 60; ++step) touch(bank, random() % 2, some_of(random, 48, 8));
+  const uint64_t grown = read_process_memory().rss_anon - before;
+  EXPECT_EQ(bank.status().held, bank.status().slots);
+  EXPECT_GE(grown, budget / 2);
+  EXPECT_LE(grown, budget + budget / 20 + (uint64_t{2} << 20)) << "5 %, and the threads' own";
 }
 
 // A lease may outlast the thread that took it.

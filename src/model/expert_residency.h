@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "experts/eviction.h"
+#include "experts/expert_bank.h"
 #include "experts/expert_provider.h"
 #include "io/file_reader.h"
 #include "kernels/compute.h"
@@ -27,8 +28,8 @@ struct ResidencyOptions {
   std::optional<ReaderKind> reader;    // empty: measured
   uint32_t lanes = 0;                  // records read at a time; 0: measured
   EvictionKind eviction = EvictionKind::kLfru;
-  bool verify = false;       // hold records of a sidecar against their checksums
-  bool lookahead = true;     // read ahead on guesses where that pays
+  bool verify = false;  // hold records of a sidecar against their checksums
+  Lookahead lookahead = Lookahead::kMeasured;
   uint64_t other_bytes = 0;  // memory that others will still take: caches of the context
 };
 

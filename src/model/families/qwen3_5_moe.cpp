@@ -7,6 +7,7 @@
 #include "model/blocks/attention.h"
 #include "model/blocks/dense_mlp.h"
 #include "model/blocks/embedding.h"
+#include "model/blocks/lookahead.h"
 #include "model/blocks/moe.h"
 #include "model/blocks/router.h"
 #include "model/caches/delta_state.h"
@@ -123,6 +124,11 @@ void Qwen35Moe::forward(Workspace& workspace, std::span<const SequenceStep> step
     if (i + 1 == layers_.size()) keep_wanted(workspace, pass, mixed, h, wanted);
     const FloatRows y = add_and_norm(workspace, mixed, h, layer.ffn_norm);
     add_rows(workspace, feed_forward(workspace, i, y), h);
+    if (i + 1 < layers_.size() && parts_.config.layers[i + 1].has_moe()) {
+      const Layer& next = layers_[i + 1];
+      guess_experts(workspace,
+                    {parts_.experts.get(), i + 1, &next.ffn_norm, &next.router, parts_.config.moe.top_k}, h);
+    }
     workspace.observe(i + 1, h);
   }
 

@@ -123,6 +123,11 @@ TEST_P(ResidencyTest, StreamedIsResidentBitForBit) {
         EXPECT_GT(status_.total.misses, 0U);
       }
       options.residency.bank_bytes = floor;
+      options.residency.lookahead = Lookahead::kOn;
+      options.residency.eviction = EvictionKind::kLookahead;
+      EXPECT_EQ(difference(run(folder, options), wanted).largest, 0) << "with guesses";
+      options.residency.lookahead = Lookahead::kMeasured;
+      options.residency.eviction = EvictionKind::kLru;
       for (const ReaderKind kind : {ReaderKind::kUring, ReaderKind::kPread, ReaderKind::kMmap}) {
         if (!thorough && kind != ReaderKind::kUring) continue;
         options.residency.reader = kind;
