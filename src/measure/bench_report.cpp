@@ -28,6 +28,16 @@ std::string routing_text(const RoutingSummary& r) {
       100 * r.largest_share);
 }
 
+std::string streaming_text(const StreamingResult& s) {
+  return fmt::format(
+      "experts  {} by {}, cache {} of {} ({} of {} experts): {:.1f} % hits, {} read per token,\n"
+      "         {}/s over the passes, {:.0f} % of the time waiting; guesses {} useful, {} wasted\n",
+      s.status.source, s.status.reader, gigabytes(static_cast<double>(s.status.bank_bytes)),
+      gigabytes(static_cast<double>(s.status.budget_bytes)), s.status.slots, s.status.experts,
+      100 * s.counters.hit_rate(), gigabytes(s.bytes_per_token()), gigabytes(s.read_rate()),
+      100 * s.stall_share(), s.counters.guesses_useful, s.counters.guesses_wasted);
+}
+
 }  // namespace
 
 double bandwidth_share(const BenchReport& report, const BenchResult& result) {
@@ -86,6 +96,19 @@ nlohmann::ordered_json to_json(const BenchReport& report) {
                         {"largest_share", r.routing->largest_share},
                         {"repeated_share", r.routing->repeated}};
     }
+    if (r.streaming) {
+      const StreamingResult& s = *r.streaming;
+      row["streaming"] = {{"source", s.status.source},
+                          {"reader", s.status.reader},
+                          {"budget_bytes", s.status.budget_bytes},
+                          {"slots", s.status.slots},
+                          {"hit_rate", s.counters.hit_rate()},
+                          {"bytes_read_per_token", s.bytes_per_token()},
+                          {"read_bytes_per_second", s.read_rate()},
+                          {"stall_share", s.stall_share()},
+                          {"guesses_useful", s.counters.guesses_useful},
+                          {"guesses_wasted", s.counters.guesses_wasted}};
+    }
     root["results"].push_back(std::move(row));
   }
   return root;
@@ -116,12 +139,15 @@ std::string to_text(const BenchReport& report) {
                        decode ? fmt::format("{:.1f} %", 100 * bandwidth_share(report, r)) : "");
   }
   for (const BenchResult& r : report.results) {
+    if (r.kind == BenchKind::kPrefill && r.streaming)
+      out += fmt::format("\nprefill {} at depth {}\n{}", r.tokens, r.depth, streaming_text(*r.streaming));
     if (r.kind != BenchKind::kDecode) continue;
     out += fmt::format(
         "\ndecode at depth {}, batch {}\nbytes    {} resident, {} experts, {} keys and values per pass\n",
         r.depth, r.batch, gigabytes(static_cast<double>(r.bytes.resident)),
         gigabytes(static_cast<double>(r.bytes.experts)), gigabytes(static_cast<double>(r.bytes.kv)));
     if (r.routing) out += routing_text(*r.routing);
+    if (r.streaming) out += streaming_text(*r.streaming);
   }
   return out;
 }

@@ -23,6 +23,18 @@ struct Writer {
   TokenId next = 0;
 };
 
+ExpertCounters difference(const ExpertCounters& after, const ExpertCounters& before) {
+  return {.hits = after.hits - before.hits,
+          .misses = after.misses - before.misses,
+          .evictions = after.evictions - before.evictions,
+          .reads = after.reads - before.reads,
+          .bytes_read = after.bytes_read - before.bytes_read,
+          .read_ns = after.read_ns - before.read_ns,
+          .stall_ns = after.stall_ns - before.stall_ns,
+          .guesses_useful = after.guesses_useful - before.guesses_useful,
+          .guesses_wasted = after.guesses_wasted - before.guesses_wasted};
+}
+
 class Bench {
  public:
   Bench(LoadedEngine& engine, const BenchOptions& options, const BenchProgress& progress)
@@ -93,14 +105,29 @@ class Bench {
     return seconds;
   }
 
+  // Around one measured run of a result.
+  void note_streaming(const ExpertCounters& before, double seconds, double tokens,
+                      BenchResult& result) const {
+    ExpertStatus status = engine_.expert_status();
+    if (status.residency != "streaming") return;
+    StreamingResult& sum = result.streaming ? *result.streaming : result.streaming.emplace();
+    sum.counters += difference(status.total, before);
+    sum.status = std::move(status);
+    sum.seconds += seconds;
+    sum.tokens += tokens;
+  }
+
   void measure_prefill(const StateSnapshot& filled, uint32_t depth, uint32_t tokens) {
     BenchResult result{.kind = BenchKind::kPrefill, .tokens = tokens, .depth = depth};
     for (uint32_t run = 0; run <= options_.runs; ++run) {
       say(fmt::format("prefill {} at depth {}: run {} of {}", tokens, depth, run, options_.runs));
       const auto state = model_.new_state();
       state->restore(filled);
+      const ExpertCounters before = engine_.expert_status().total;
       const double seconds = prefill(*state, tokens, 1 + run);
-      if (run > 0) result.rates.push_back(tokens / seconds);
+      if (run == 0) continue;
+      result.rates.push_back(tokens / seconds);
+      note_streaming(before, seconds, tokens, result);
     }
     result.macs = count_macs(model_.config(), depth, tokens).total() / tokens;
     results_.push_back(std::move(result));
@@ -136,9 +163,13 @@ class Bench {
           routing.count(layer, chosen, top_k);
         };
       }
+      const ExpertCounters before = engine_.expert_status().total;
       const double seconds = decode(writers);
       workspace_.routing_observer = {};
-      if (run > 0) result.rates.push_back(1.0 * batch * options_.generate / seconds);
+      if (run == 0) continue;
+      const double tokens = 1.0 * batch * options_.generate;
+      result.rates.push_back(tokens / seconds);
+      note_streaming(before, seconds, tokens, result);
     }
     if (config.moe.experts > 0) result.routing = routing.summary();
     const uint32_t middle = depth + options_.generate / 2;

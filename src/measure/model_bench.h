@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/loaded_engine.h"
+#include "experts/expert_counters.h"
 #include "measure/routing_stats.h"
 #include "measure/token_cost.h"
 #include "quant/kv_row.h"
@@ -29,6 +30,22 @@ struct BenchOptions {
 
 enum class BenchKind : uint8_t { kPrefill, kDecode };
 
+// What an expert cache did in the measured runs, where experts are streamed.
+struct StreamingResult {
+  ExpertStatus status;      // source, reader, budget
+  ExpertCounters counters;  // of these runs
+  double seconds = 0;       // of their passes
+  double tokens = 0;        // of all sequences
+  double stall_share() const {
+    return seconds > 0 ? static_cast<double>(counters.stall_ns) * 1e-9 / seconds : 0;
+  }
+  double bytes_per_token() const {
+    return tokens > 0 ? static_cast<double>(counters.bytes_read) / tokens : 0;
+  }
+  // Bytes read per second of passes: the rate of the disk while nothing else limits.
+  double read_rate() const { return seconds > 0 ? static_cast<double>(counters.bytes_read) / seconds : 0; }
+};
+
 struct BenchResult {
   BenchKind kind = BenchKind::kPrefill;
   uint32_t tokens = 0;  // per sequence and run
@@ -38,6 +55,7 @@ struct BenchResult {
   PassBytes bytes;            // decode: of one pass at the middle of the run
   double macs = 0;            // per token
   std::optional<RoutingSummary> routing;
+  std::optional<StreamingResult> streaming;
 
   double median() const;
 };

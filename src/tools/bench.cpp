@@ -23,6 +23,7 @@ constexpr const char* kExamples =
     "  mach bench /tmp/synth -p 512,2048 -n 128 --depth 0,16384\n"
     "  mach bench /tmp/synth -p 0 -n 64 --batch 1,2,4,8 --json > batch.json\n"
     "  mach bench /tmp/synth --threads 1 --kernel-set avx2\n"
+    "  mach bench /tmp/engine --streaming --expert-cache-gb 2,4,8 --expert-io pread -p 0\n"
     "\n"
     "Prefill: random ids in one sequence, logits of the last. Decode: one token per sequence and pass, "
     "sampled from\n"
@@ -80,6 +81,12 @@ int run_bench(int argc, char** argv) {
   app.add_option("--seed", options.seed, "Other random ids (default 1)");
   app.add_flag("--json", json, "Print JSON (docs/PERFORMANCE.md)");
   engine_arguments.add_to(app);
+  app.remove_option(app.get_option("--expert-cache-gb"));
+  std::vector<std::string> cache_sizes;
+  app.add_option("--expert-cache-gb", cache_sizes,
+                 "Sizes of the expert cache in GB (10^9 bytes) to measure one after the other, or auto")
+      ->delimiter(',')
+      ->type_name("GB|auto");
   if (!parse_command_line(app, argc, argv, kExamples)) return 0;
 
   const InterruptGuard interrupt;
@@ -92,9 +99,6 @@ int run_bench(int argc, char** argv) {
                           : measure_machine(std::max(1U, std::thread::hardware_concurrency()));
   reset_peak_rss();
   line.show("loading");
-  const auto engine = engine_arguments.open(model);
-  report.engine = engine->info();
-  report.first_token_seconds = seconds_of_first_token(*engine);
   options.prefill_chunk = engine_arguments.options.prefill_chunk;
   options.kv_element = engine_arguments.options.exact
                            ? KvElement::kF32
@@ -102,7 +106,15 @@ int run_bench(int argc, char** argv) {
   measure::BenchProgress progress;
   progress.step = [&](const std::string& what) { line.show(what); };
   progress.cancelled = [] { return InterruptGuard::requested(); };
-  report.results = measure::run_bench(*engine, options, progress);
+  if (cache_sizes.empty()) cache_sizes.emplace_back("auto");
+  for (const std::string& size : cache_sizes) {
+    engine_arguments.set_expert_cache(size);
+    const auto engine = engine_arguments.open(model);
+    report.engine = engine->info();
+    report.first_token_seconds = seconds_of_first_token(*engine);
+    for (auto& result : measure::run_bench(*engine, options, progress))
+      report.results.push_back(std::move(result));
+  }
   const ProcessMemory memory = read_process_memory();
   report.peak_rss = memory.peak_rss;
   report.rss_anon = memory.rss_anon;

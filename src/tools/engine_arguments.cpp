@@ -28,6 +28,10 @@ std::optional<uint64_t> cache_bytes(const std::string& text) {
 
 }  // namespace
 
+void EngineArguments::set_expert_cache(const std::string& text) {
+  options.expert_cache_bytes = cache_bytes(text);
+}
+
 void EngineArguments::add_to(CLI::App& app) {
   app.add_flag(
       "--exact", options.exact,
@@ -47,8 +51,7 @@ void EngineArguments::add_to(CLI::App& app) {
       [this](int64_t on) { options.residency = on > 0 ? Residency::kStreaming : Residency::kResident; },
       "Read routed experts from disk into a bounded cache, or hold all in memory (default: what fits)");
   app.add_option_function<std::string>(
-         "--expert-cache-gb",
-         [this](const std::string& text) { options.expert_cache_bytes = cache_bytes(text); },
+         "--expert-cache-gb", [this](const std::string& text) { set_expert_cache(text); },
          "Size of the expert cache in GB (10^9 bytes), or auto (default: from available memory)")
       ->type_name("GB|auto");
   app.add_option("--expert-io", options.expert_io, "How experts are read (default: auto, which measures)")

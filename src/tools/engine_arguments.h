@@ -13,8 +13,11 @@ namespace mach::tools {
 struct EngineArguments {
   EngineOptions options;
 
-  // Adds --exact, --official-round-trips, --threads, --context-length, --kv-cache and --kernels.
+  // Adds the options of computing (--exact, --threads, --kernels, ...) and of memory (--kv-cache, --streaming, ...).
   void add_to(CLI::App& app);
+
+  // "auto", or gigabytes. Throws CLI::ValidationError naming --expert-cache-gb.
+  void set_expert_cache(const std::string& text);
 
   // Prints what was ignored in the checkpoint's files to stderr. Throws as Engine::open().
   std::unique_ptr<LoadedEngine> open(const std::string& model) const;
