@@ -185,7 +185,20 @@ std::vector<WeightMatrix> WeightStore::pack(std::span<const WeightRef* const> re
       sizes[i] = ordered_bytes(WeightOrder::kPanels, refs[i]->format, refs[i]->rows, refs[i]->cols);
     size += sizes[i];
   }
-  if (size == 0) return matrices;
+  // Shards that something was copied from.
+  const auto let_go = [&] {
+    uint32_t last = UINT32_MAX;
+    for (const WeightRef* ref : refs) {
+      const uint32_t shard = plan_.tensors[ref->codes.tensor].shard;
+      if (shard == last || !(packs(*ref) || ref->transposed)) continue;
+      release(*ref);
+      last = shard;
+    }
+  };
+  if (size == 0) {
+    let_go();
+    return matrices;
+  }
 
   AlignedBuffer& memory =
       owned_.emplace_back(size, kPackedAlignment, size < kHugeFrom ? PageHint::kDefault : PageHint::kHuge);
@@ -216,23 +229,17 @@ std::vector<WeightMatrix> WeightStore::pack(std::span<const WeightRef* const> re
   } else {
     for (size_t i = 0; i < pieces.size(); ++i) run(i, 0);
   }
-  for (const WeightRef* ref : refs) {
-    if (packs(*ref)) release(*ref);
-  }
+  let_go();
   packed_bytes_ += size;
   if (options_.progress) options_.progress(packed_bytes_, packed_total());
   return packed;
 }
 
-// Lets go of the pages that lie wholly inside the codes of a packed matrix. Rows of interleaved matrices share pages, so
-// those go with the last of them.
+// Lets go of all mapped pages of the shard that a packed or turned matrix came from: its planes share pages with others,
+// and the kernel maps those around the ones that are read. What stays mapped comes back from the page cache when a pass
+// reads it.
 void WeightStore::release(const WeightRef& ref) const noexcept {
-  const TensorLocation& location = plan_.tensors[ref.codes.tensor];
-  const auto bytes = files_.shard(location.shard)
-                         .bytes()
-                         .subspan(location.offset + ref.codes.offset,
-                                  extent(ref.rows, ref.codes.row_stride, row_bytes(ref.format, ref.cols)));
-  files_.shard(location.shard).advise(Access::kDontNeed, bytes);
+  files_.shard(plan_.tensors[ref.codes.tensor].shard).advise(Access::kDontNeed);
 }
 
 Linear WeightStore::linear(std::string_view name, Precision precision) {
