@@ -41,17 +41,17 @@ std::string without_paths(std::string text, const fs::path& shared) {
 }
 
 std::string normalised_text(std::string text, const fs::path& shared) {
-  text = std::regex_replace(text, std::regex("(copies|scratch|program) [0-9.]+ GB"), "$1 # GB");
-  text = std::regex_replace(text, std::regex(": [0-9.]+ GB of [0-9.]+ GB available"),
-                            ": # GB of # GB available");
+  text = std::regex_replace(text, std::regex("(copies|scratch|program) [0-9.]+ [kMG]?B"), "$1 #");
+  text = std::regex_replace(text, std::regex(": [0-9.]+ [kMG]?B of [0-9.]+ [kMG]?B available"),
+                            ": # of # available");
   return without_paths(std::move(text), shared);
 }
 
 std::string normalised_json(const std::string& text, const fs::path& shared) {
   auto report = nlohmann::ordered_json::parse(text);
   if (auto& memory = report["memory"]; !memory.is_null()) {
-    for (const char* key :
-         {"/copies", "/scratch", "/process", "/available", "/streaming/total", "/resident/total"})
+    for (const char* key : {"/copies", "/expert_copies", "/scratch", "/process", "/available",
+                            "/streaming/total", "/resident/total"})
       memory[nlohmann::ordered_json::json_pointer(key)] = 0;
   }
   return without_paths(report.dump(2) + "\n", shared);

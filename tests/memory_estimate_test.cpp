@@ -5,6 +5,7 @@
 #include <random>
 #include <regex>
 #include <string>
+#include <tuple>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -32,45 +33,56 @@ double number_after(const std::string& text, const std::string& pattern) {
   return std::regex_search(text, match, std::regex(pattern)) ? std::atof(match[1].str().c_str()) : 0.0;
 }
 
-void expect_peak_as_estimated(const std::filesystem::path& folder) {
+struct Way {  // in which a model is run
+  const char* name;
+  const char* kv_cache;
+  bool streaming;
+};
+
+void expect_peak_as_estimated(const std::filesystem::path& folder, const Way& way) {
   const TempDir scratch;
   const auto prompt = scratch.write("prompt.txt", random_words(560, 1));
   const ProcessResult run =
       run_mach({"generate", folder.string(), "--prompt-file", prompt.string(), "--max-tokens", "8",
-                "--context-length", "2048", "--temperature", "0", "--stats"});
+                "--context-length", "2048", "--temperature", "0", "--stats", "--kv-cache", way.kv_cache,
+                way.streaming ? "--streaming" : "--no-streaming"});
   ASSERT_EQ(run.status, 0) << run.err;
   const double peak = number_after(run.err, "memory +([0-9.]+) MiB at most") * 1048576.0;
   const double tokens = number_after(run.err, "prompt +([0-9]+) tokens") + 8;
   ASSERT_GT(peak, 0.0) << run.err;
-  const ProcessResult check = run_mach(
-      {"check", folder.string(), "--json", "--context-length", std::to_string(static_cast<int>(tokens))});
+  const ProcessResult check =
+      run_mach({"check", folder.string(), "--json", "--context-length",
+                std::to_string(static_cast<int>(tokens)), "--kv-cache", way.kv_cache});
   ASSERT_EQ(check.status, 0) << check.err;
   const auto memory = nlohmann::json::parse(check.out)["memory"];
-  const auto estimate = memory["resident"]["total"].get<double>();
+  const auto estimate = memory[way.streaming ? "streaming" : "resident"]["total"].get<double>();
   EXPECT_NEAR(estimate / peak, 1.0, 0.05) << "peak " << peak << "\n" << memory.dump(1);
-  std::printf("%s: peak %.1f MB, estimate %.1f MB, ratio %.3f\n", folder.filename().c_str(), peak / 1e6,
-              estimate / 1e6, estimate / peak);
+  std::printf("%s, %s: peak %.1f MB, estimate %.1f MB, ratio %.3f\n", folder.filename().c_str(), way.name,
+              peak / 1e6, estimate / 1e6, estimate / peak);
 }
 
-class MemoryEstimate : public ::testing::TestWithParam<const char*> {};
+class MemoryEstimate : public ::testing::TestWithParam<std::tuple<const char*, Way>> {};
 
 TEST_P(MemoryEstimate, IsThePeakOfARun) {
   const auto shared = shared_dir();
   if (!shared) GTEST_SKIP() << kNoSharedDir;
-  expect_peak_as_estimated(*shared / "models" / GetParam());
+  const auto& [model, way] = GetParam();
+  expect_peak_as_estimated(*shared / "models" / model, way);
 }
 
 // Not here: the bf16 checkpoints of Qwen3 and Gemma 4, which leave a third of their experts untouched whatever the prompt.
-INSTANTIATE_TEST_SUITE_P(Minis, MemoryEstimate,
-                         ::testing::Values("mini-qwen3_moe-mlx-4bit", "mini-gpt_oss", "mini-gpt_oss-mxfp4",
-                                           "mini-gemma4-mlx-4bit", "mini-qwen3_5_moe", "mini-deepseek_v4",
-                                           "mini-deepseek_v4-fp8-fp4"),
-                         [](const auto& row) {
-                           std::string name = row.param;
-                           for (char& c : name)
-                             c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Minis, MemoryEstimate,
+    ::testing::Combine(::testing::Values("mini-qwen3_moe-mlx-4bit", "mini-gpt_oss", "mini-gpt_oss-mxfp4",
+                                         "mini-gemma4-mlx-4bit", "mini-qwen3_5_moe", "mini-deepseek_v4",
+                                         "mini-deepseek_v4-fp8-fp4"),
+                       ::testing::Values(Way{"resident", "bf16", false}, Way{"resident_q8", "q8", false},
+                                         Way{"streaming", "bf16", true})),
+    [](const auto& row) {
+      std::string name = std::get<0>(row.param);
+      for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+      return name + "_" + std::get<1>(row.param).name;
+    });
 
 }  // namespace
 }  // namespace mach::testing

@@ -18,21 +18,37 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Why the path does not run on this checkpoint; empty: it does.
-using Runner = std::string (*)(const fs::path& folder);
+using nlohmann::json;
 
-std::string logits(const fs::path& folder, std::vector<std::string> more) {
+// Why the path does not run on this checkpoint; empty: it does. `report` is that of `mach check --json`.
+using Runner = std::string (*)(const fs::path& folder, const json& report);
+
+// The bytes of a file of logits that `mach logits` writes, or what it said instead.
+struct Logits {
+  std::string bytes, error;
+};
+Logits logits(const fs::path& folder, std::vector<std::string> more) {
   const TempDir scratch;
   const fs::path ids = scratch.write("ids.json", "[1, 2, 3, 4, 5, 6, 7, 8]");
-  std::vector<std::string> line = {"logits", folder.string(),
-                                   "--ids",  ids.string(),
-                                   "--out",  (scratch.path() / "logits.safetensors").string()};
+  const fs::path out = scratch.path() / "logits.safetensors";
+  std::vector<std::string> line = {"logits", folder.string(), "--ids", ids.string(), "--out", out.string()};
   line.insert(line.end(), more.begin(), more.end());
   const ProcessResult run = run_mach(line);
-  return run.status == 0 ? "" : run.err;
+  return run.status == 0 ? Logits{read_file(out), ""} : Logits{"", run.err};
 }
 
-std::string resident(const fs::path& folder) { return logits(folder, {}); }
+std::string resident(const fs::path& folder, const json&) { return logits(folder, {"--no-streaming"}).error; }
+
+// With the smallest bank that the report allows, bit for bit what the resident model computes.
+std::string streamed(const fs::path& folder, const json& report) {
+  const json& memory = report["memory"];
+  const double floor = memory["bank_floor"].get<double>() + memory["read_staging"].get<double>();
+  const Logits all = logits(folder, {"--no-streaming"});
+  const Logits some =
+      logits(folder, {"--streaming", "--expert-cache-gb", std::to_string((floor + 1e4) / 1e9)});
+  if (!some.error.empty()) return some.error;
+  return some.bytes == all.bytes ? "" : "streamed logits differ from resident ones";
+}
 
 std::string long_text() {
   std::string text;
@@ -47,13 +63,13 @@ TcpClient::Answer chat(const ServeProgram& server, const std::string& text) {
       {{"messages", {{{"role", "user"}, {"content", text}}}}, {"temperature", 0}, {"max_tokens", 8}});
 }
 
-std::string served(const fs::path& folder) {
+std::string served(const fs::path& folder, const json&) {
   const ServeProgram server(folder.string());
   const auto answer = chat(server, "Hello");
   return answer.status == 200 ? "" : answer.body;
 }
 
-std::string batched(const fs::path& folder) {
+std::string batched(const fs::path& folder, const json&) {
   const ServeProgram server(folder.string());
   std::vector<TcpClient::Answer> answers(3);
   std::vector<std::thread> clients;
@@ -67,23 +83,48 @@ std::string batched(const fs::path& folder) {
 }
 
 // A prompt that comes again, as when a client retries: caches that cannot be trimmed reuse whole snapshots.
-std::string reused(const fs::path& folder) {
+std::string reused(const fs::path& folder, const json&) {
   const ServeProgram server(folder.string());
   int cached = 0;
   for (int request = 0; request < 2; ++request) {
     const auto answer = chat(server, long_text());
     if (answer.status != 200) return answer.body;
-    cached = nlohmann::json::parse(answer.body)["usage"]["prompt_tokens_details"]["cached_tokens"].get<int>();
+    cached = json::parse(answer.body)["usage"]["prompt_tokens_details"]["cached_tokens"].get<int>();
   }
   return cached > 0 ? "" : "no token of a repeated prompt was reused";
+}
+
+// A call that the model has to make: the arguments are what the tool's schema accepts, whatever the weights say.
+std::string calls_tool(const fs::path& folder, const json&) {
+  const ServeProgram server(folder.string());
+  const json tools = json::parse(R"([{"type": "function", "function": {"name": "turn", "parameters": {
+    "type": "object", "properties": {"way": {"enum": ["left", "right"]}}, "required": ["way"],
+    "additionalProperties": false}}}])");
+  const auto answer =
+      server.post("/v1/chat/completions", {{"messages", {{{"role", "user"}, {"content", "Which way?"}}}},
+                                           {"tools", tools},
+                                           {"tool_choice", "required"},
+                                           {"temperature", 0},
+                                           {"max_tokens", 100},
+                                           {"chat_template_kwargs", {{"enable_thinking", false}}}});
+  if (answer.status != 200) return answer.body;
+  const json message = json::parse(answer.body)["choices"][0]["message"];
+  if (!message.contains("tool_calls") || message["tool_calls"].empty()) return message.dump();
+  const json& function = message["tool_calls"][0]["function"];
+  const json arguments = json::parse(function["arguments"].get<std::string>(), nullptr, false);
+  const bool valid = arguments == json{{"way", "left"}} || arguments == json{{"way", "right"}};
+  return function["name"] == "turn" && valid ? "" : message.dump();
 }
 
 const std::map<std::string, Runner>& runners() {
   static const std::map<std::string, Runner> kRunners = {
       {"openai_http", served},
+      {"expert_streaming", streamed},
+      {"resident_stacked", resident},
+      {"bf16_streaming", streamed},
       {"continuous_batching", batched},
       {"prefix_kv_reuse", reused},
-      {"resident_stacked", resident},
+      {"native_tool_grammar", calls_tool},
   };
   return kRunners;
 }
@@ -96,7 +137,7 @@ TEST(OkPaths, EveryOkCellRunsOnEveryCheckpoint) {
     for (const auto& entry : fs::directory_iterator(*shared / below)) {
       if (!fs::exists(entry.path() / "config.json")) continue;
       const ProcessResult check = run_mach({"check", entry.path().string(), "--json"});
-      const auto report = nlohmann::json::parse(check.out);
+      const auto report = json::parse(check.out);
       for (const auto& cell : report["paths"]) {
         if (cell["status"] != "ok") continue;
         const auto path = cell["path"].get<std::string>();
@@ -105,12 +146,12 @@ TEST(OkPaths, EveryOkCellRunsOnEveryCheckpoint) {
           ADD_FAILURE() << path << " is called ok, and nothing here runs it";
           continue;
         }
-        EXPECT_EQ(runner->second(entry.path()), "") << entry.path() << " " << path;
+        EXPECT_EQ(runner->second(entry.path(), report), "") << entry.path() << " " << path;
         ++cells;
       }
     }
   }
-  EXPECT_GE(cells, 16);  // at least one per checkpoint that loads
+  EXPECT_GE(cells, 80);  // five of every nano, seven of every mini checkpoint
 }
 
 }  // namespace

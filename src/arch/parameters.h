@@ -33,7 +33,14 @@ struct Parameter {
   bool per_expert =
       false;  // an entry (row) per routed expert of its layer: routers and what belongs to their scores
   WeightPrecision precision = WeightPrecision::kModel;
+  // A matrix that stays as it is stored in fast mode too: looked up row by row, or multiplied in fp32. What `per_expert` or
+  // kFloat marks does so as well; see stays_as_stored().
+  bool as_stored = false;
 };
+
+inline bool stays_as_stored(const Parameter& parameter) noexcept {
+  return parameter.as_stored || parameter.per_expert || parameter.precision == WeightPrecision::kFloat;
+}
 
 // The routed experts of one layer: gate and up [intermediate, hidden], down [hidden, intermediate] each.
 struct ExpertLayer {

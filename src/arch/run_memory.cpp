@@ -16,8 +16,13 @@ constexpr uint64_t kThreadScratch = uint64_t{512} << 10;  // unpacked panels, at
 
 uint64_t blocks_of(uint64_t rows) { return round_up(rows, kBlockTokens); }
 
+// A key or a value of one head, or a latent row.
+uint64_t kv_row(uint32_t dim, const RunShape& shape) {
+  return kv_row_bytes(fitting_kv_element(shape.kv_element, dim), dim);
+}
+
 void add_attention(const LayerConfig& layer, const RunShape& shape, CacheMemory& out) {
-  const uint64_t row = uint64_t{2} * layer.kv_heads * layer.head_dim * shape.kv_element_bytes;
+  const uint64_t row = uint64_t{2} * layer.kv_heads * kv_row(layer.head_dim, shape);
   if (layer.window == 0) {
     out.paged += row * blocks_of(shape.context);
     return;
@@ -43,23 +48,25 @@ uint64_t row_ring(uint64_t row_bytes, uint64_t needed, const RunShape& shape) {
   return row_bytes * (capacity + tail);
 }
 
-// Entries of `dim` numbers of `element` bytes, one per layer.compress_ratio tokens.
-uint64_t entry_pool(const LayerConfig& layer, bool overlap, uint64_t dim, uint64_t element,
+// Entries of `dim` numbers in `entry` bytes, one per layer.compress_ratio tokens.
+uint64_t entry_pool(const LayerConfig& layer, bool overlap, uint64_t dim, uint64_t entry,
                     const RunShape& shape) {
   const uint64_t width = overlap ? 2 * dim : dim;
   const uint64_t raw =
       row_ring(2 * width * kFloat, uint64_t{layer.compress_ratio} * (overlap ? 2 : 1), shape);
-  return raw + blocks_of(shape.context / layer.compress_ratio) * dim * element;
+  return raw + blocks_of(shape.context / layer.compress_ratio) * entry;
 }
 
 void add_latent(const DeepSeekConfig& deepseek, const LayerConfig& layer, const RunShape& shape,
                 CacheMemory& out) {
-  const uint64_t row = uint64_t{layer.head_dim} * shape.kv_element_bytes;
+  const uint64_t row = kv_row(layer.head_dim, shape);
   out.windows += row_ring(row, layer.window - 1, shape);
   if (layer.mixer == MixerKind::kDeepSeekSliding) return;
   const bool csa = layer.mixer == MixerKind::kDeepSeekCsa;
-  out.compressed += entry_pool(layer, csa, layer.head_dim, shape.kv_element_bytes, shape);
-  if (csa) out.compressed += entry_pool(layer, true, deepseek.index_head_dim, kFloat, shape);
+  out.compressed += entry_pool(layer, csa, layer.head_dim, row, shape);
+  if (csa)
+    out.compressed +=
+        entry_pool(layer, true, deepseek.index_head_dim, deepseek.index_head_dim * kFloat, shape);
 }
 
 // Floats that a token of a pass takes in a layer, up to the mixer's end; `inner` is taken only meanwhile.
@@ -118,30 +125,17 @@ uint64_t ffn_floats(const ModelConfig& config, const LayerConfig& layer) {
   return out + std::max(dense, routed + shared) + beside;
 }
 
-// Bytes of the int8 form of a row: values, a scale per 32, sums per 16, 32, 64 and 128.
-uint64_t int8_row(uint64_t dim) { return dim + dim / 32 * kFloat + dim * 15 / 128 * kFloat; }
-
-uint64_t turned(const WeightRef& ref) {
-  return ref.transposed ? uint64_t{ref.rows} * ref.cols * (ref.format.bits / 8) : 0;
+// Bytes of the int8 form of a row (kernels/activations.h): values, a scale per 32, sums per 16, 32, 64 and 128 and whole
+// totals per 16; with two terms a second plane of values, and the sums of both.
+uint64_t int8_row(uint64_t dim, uint32_t terms) {
+  const uint64_t values = round_up(dim, 64);
+  const uint64_t scales = round_up(dim, 512) / 32 * kFloat;
+  uint64_t sums = values / 16;
+  for (const uint64_t group : {16, 32, 64, 128}) sums += ceil_div(dim, group);
+  return scales + terms * (values + sums * kFloat);
 }
-
-uint64_t floats(const std::optional<VectorRef>& ref) { return ref ? ref->count * kFloat : 0; }
 
 }  // namespace
-
-uint64_t load_copies(const TensorPlan& plan) {
-  uint64_t sum = 0;
-  for (const auto& [name, ref] : plan.matrices) sum += turned(ref);
-  for (const auto& [name, ref] : plan.vectors) sum += ref.count * kFloat;
-  for (const auto& [name, ref] : plan.integers) sum += uint64_t{ref.rows} * ref.cols * sizeof(uint32_t);
-  for (const ExpertLayerPlan& layer : plan.experts) {
-    for (const ExpertRef& expert : layer.experts) {
-      sum += turned(expert.gate) + turned(expert.up) + turned(expert.down) + floats(expert.gate_bias) +
-             floats(expert.up_bias) + floats(expert.down_bias);
-    }
-  }
-  return sum;
-}
 
 CacheMemory cache_memory(const ModelConfig& config, const RunShape& shape) {
   CacheMemory out;
@@ -181,14 +175,20 @@ uint64_t scratch_memory(const ModelConfig& config, const RunShape& shape) {
     const uint64_t norm = config.deepseek ? streams * config.hidden_size : 0;
     deepest = std::max(
         {deepest, mixer.kept + mixer.inner + hyper + norm, mixer.kept + ffn_floats(config, layer) + hyper});
-    widest = std::max(widest, uint64_t{layer.heads} * layer.head_dim);
+    widest = std::max({widest, uint64_t{layer.heads} * layer.head_dim, uint64_t{layer.dense_intermediate}});
   }
-  const uint64_t inner = uint64_t{config.moe.top_k} * config.moe.intermediate;
+  // Dense layers quantise in two terms, routed experts in one, a row per token and expert.
+  const MoeConfig& moe = config.moe;
   const uint64_t int8 = shape.int8_activations
-                            ? int8_row(widest) + int8_row(inner) + int8_row(config.moe.shared_intermediate)
+                            ? int8_row(widest, 2) + moe.top_k * int8_row(moe.intermediate, 1) +
+                                  (moe.shared_intermediate > 0 ? int8_row(moe.shared_intermediate, 2) : 0)
                             : 0;
   return rows * ((always + deepest) * kFloat + int8) + 2 * uint64_t{config.vocab_size} * kFloat +
          shape.threads * kThreadScratch;
+}
+
+uint64_t run_memory(const ModelConfig& config, const RunShape& shape) {
+  return cache_memory(config, shape).peak() + scratch_memory(config, shape);
 }
 
 }  // namespace mach

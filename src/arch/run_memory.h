@@ -6,20 +6,16 @@
 #include <cstdint>
 
 #include "arch/model_config.h"
-#include "arch/tensor_plan.h"
+#include "quant/kv_row.h"
 
 namespace mach {
 
-// Bytes that loading copies beside the mapped file: matrices stored input-major are turned once, small vectors become fp32.
-// The file's own pages stay in memory too.
-uint64_t load_copies(const TensorPlan& plan);
-
 struct RunShape {
-  uint32_t context = 0;           // tokens of the sequence
-  uint32_t prefill_chunk = 512;   // tokens of a pass
-  uint32_t rollback = 32;         // tokens that every cache can take back
-  uint32_t kv_element_bytes = 2;  // 4 in exact mode
-  bool int8_activations = true;   // fast mode with low-bit weights
+  uint32_t context = 0;          // tokens of the sequence
+  uint32_t prefill_chunk = 512;  // tokens of a pass
+  uint32_t rollback = 32;        // tokens that every cache can take back
+  KvElement kv_element = KvElement::kBF16;
+  bool int8_activations = true;  // fast mode with low-bit weights
   uint32_t threads = 1;
 };
 
@@ -39,5 +35,8 @@ CacheMemory cache_memory(const ModelConfig& config, const RunShape& shape);
 // Intermediate values of the largest pass: arena, quantised inputs, per-thread scratch, one row of logits. An estimate: it
 // counts the rows that the graphs take and not the small change.
 uint64_t scratch_memory(const ModelConfig& config, const RunShape& shape);
+
+// What a run takes at its peak beside the weights: what the loader leaves for it when it sizes an expert bank.
+uint64_t run_memory(const ModelConfig& config, const RunShape& shape);
 
 }  // namespace mach

@@ -105,21 +105,27 @@ PathVerdict prefix_kv_reuse(const PathFacts& facts) {
   return unknown("cache kind");
 }
 
-PathVerdict native_tool_grammar(const PathFacts&) {
+// Calls are written and read in the format that the family's template teaches.
+PathVerdict native_tool_grammar(const PathFacts& facts) {
+  if (lacks_tokenizer(facts)) return needs_tokenizer();
+  if (facts.checkpoint && !facts.chat_template)
+    return unknown("no chat_template.jinja; whether tokenizer_config.json has a template was not read");
+  if (facts.checkpoint && !*facts.chat_template) return needs("no chat template: prompts cannot offer tools");
   return ok("tool calls are parsed and constrained in the family's own format");
 }
 
 constexpr std::array<ServingPathRow, 10> kServingPaths = {{
     {ServingPath::kOpenAiHttp, "openai_http", true, openai_http},
-    {ServingPath::kExpertStreaming, "expert_streaming", false, expert_streaming},
+    {ServingPath::kExpertStreaming, "expert_streaming", true, expert_streaming},
     {ServingPath::kResidentStacked, "resident_stacked", true, resident_stacked},
-    {ServingPath::kBf16Streaming, "bf16_streaming", false, bf16_streaming},
+    {ServingPath::kBf16Streaming, "bf16_streaming", true, bf16_streaming},
     {ServingPath::kGgufExperts2Bit, "gguf_experts_2bit", false, gguf_experts},
     {ServingPath::kSpecdec, "specdec", false, specdec},
     {ServingPath::kContinuousBatching, "continuous_batching", true, continuous_batching},
-    {ServingPath::kTurboQuantKv, "turboquant_kv", false, turboquant_kv},
+    {ServingPath::kTurboQuantKv, "turboquant_kv", false, turboquant_kv,
+     "--kv-cache q8 keeps keys and values in half the memory"},
     {ServingPath::kPrefixKvReuse, "prefix_kv_reuse", true, prefix_kv_reuse},
-    {ServingPath::kNativeToolGrammar, "native_tool_grammar", false, native_tool_grammar},
+    {ServingPath::kNativeToolGrammar, "native_tool_grammar", true, native_tool_grammar},
 }};
 
 constexpr bool in_enum_order() {
@@ -172,7 +178,9 @@ PathVerdict path_verdict(ServingPath path, const PathFacts& facts) {
   const ServingPathRow& row = serving_path(path);
   PathVerdict verdict = row.gate(facts);
   if (row.built || verdict.status == PathStatus::kNotApplicable) return verdict;
-  return {PathStatus::kBlocked, std::string(kNotBuilt)};
+  std::string reason(kNotBuilt);
+  if (!row.instead.empty()) reason += fmt::format("; {}", row.instead);
+  return {PathStatus::kBlocked, std::move(reason)};
 }
 
 // Model::forward takes any mixture of sequences, whatever their caches.

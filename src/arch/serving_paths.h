@@ -1,6 +1,6 @@
 // The ways in which mach can serve a model, and for each the gate that decides whether one checkpoint may take it. One
-// table: `mach check` prints it, GET /v1/capabilities embeds it, and loader and server refuse by it, so that a preflight
-// and a process that runs cannot disagree. Pure functions over facts that others have read; thread-safe.
+// table: `mach check` prints it, and what arch_summary() derives from it is embedded by GET /v1/capabilities.
+// tests/ok_paths_test.cpp runs every cell that says ok. Pure functions over facts that others have read; thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -51,6 +51,7 @@ struct PathFacts {
   bool gguf_experts = false;           // config.json says that experts are GGUF blocks
   std::optional<bool> float_experts;   // routed experts are stored as bf16, fp16 or fp32
   bool tokenizer = false;              // tokenizer.json is there
+  std::optional<bool> chat_template;   // in a file of its own or in tokenizer_config.json; empty: not read
   DraftState draft = DraftState::kNone;
   std::string draft_fault;  // of kUnusable
   bool mtp_block = false;   // a multi-token prediction block is among the tensors
@@ -68,10 +69,11 @@ struct PathVerdict {
 struct ServingPathRow {
   ServingPath path;
   std::string_view name;
-  // Whether this version has the code. False: `blocked`, "not built in this version", except where the path makes no
-  // sense for the model anyway.
+  // Whether this version has the code. False: `blocked`, "not built in this version" and what there is `instead`, except
+  // where the path makes no sense for the model anyway.
   bool built;
   PathVerdict (*gate)(const PathFacts& facts);
+  std::string_view instead = {};
 };
 
 std::span<const ServingPathRow> serving_paths() noexcept;  // in enum order

@@ -37,7 +37,8 @@ TEST(ServingPaths, WhatIsNotBuiltIsBlockedAndSaysSo) {
       const PathVerdict verdict = path_verdict(row.path, {.arch = &arch});
       if (verdict.status == PathStatus::kNotApplicable) continue;
       EXPECT_EQ(path_status_name(verdict.status), "blocked") << row.name;
-      EXPECT_EQ(verdict.reason, "not built in this version") << row.name;
+      EXPECT_THAT(verdict.reason, ::testing::StartsWith("not built in this version")) << row.name;
+      EXPECT_THAT(verdict.reason, HasSubstr(std::string(row.instead))) << row.name;
     }
   }
 }
@@ -59,6 +60,17 @@ TEST(ServingPaths, TextNeedsATokenizer) {
   EXPECT_EQ(gate(ServingPath::kOpenAiHttp, facts), PathStatus::kOk);
   facts.tokenizer = false;
   EXPECT_EQ(gate(ServingPath::kOpenAiHttp, facts), PathStatus::kNeedsArtifact);
+}
+
+TEST(ServingPaths, ToolCallsNeedATemplateThatOffersThem) {
+  PathFacts facts = facts_of(Family::kQwen3Moe);
+  EXPECT_EQ(gate(ServingPath::kNativeToolGrammar, facts), PathStatus::kUnknown);
+  facts.chat_template = true;
+  EXPECT_EQ(gate(ServingPath::kNativeToolGrammar, facts), PathStatus::kOk);
+  facts.chat_template = false;
+  EXPECT_EQ(gate(ServingPath::kNativeToolGrammar, facts), PathStatus::kNeedsArtifact);
+  facts = {.arch = &arch_row(Family::kQwen3Moe)};
+  EXPECT_EQ(gate(ServingPath::kNativeToolGrammar, facts), PathStatus::kOk);
 }
 
 TEST(ServingPaths, ExpertsOutsideTheShardsNeedTheirSidecar) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <thread>
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include "mach/error.h"
 
 #include "arch/model_bytes.h"
+#include "arch/run_memory.h"
 #include "arch/tensor_plan.h"
 #include "base/cpu_features.h"
 #include "base/file.h"
@@ -105,6 +107,19 @@ KvElement kv_element(const EngineOptions& options) {
   return *element;
 }
 
+// What a session takes beside the weights. Reads config.json, which tells the sizes, before anything is loaded.
+uint64_t session_memory(const std::filesystem::path& folder, const EngineOptions& options, KvElement element,
+                        size_t threads) {
+  const std::filesystem::path path = folder / "config.json";
+  const ModelConfig config = parse_model_config(read_json_file(path), path.string());
+  return run_memory(config,
+                    {.context = context_length(options.context_length, config.max_position_embeddings),
+                     .prefill_chunk = options.prefill_chunk,
+                     .kv_element = options.exact ? KvElement::kF32 : element,
+                     .int8_activations = !options.exact,
+                     .threads = static_cast<uint32_t>(threads)});
+}
+
 // A token that tokenizer_config.json names, as a string or as {"content": ...}; empty if it names none.
 std::string special_token(const nlohmann::json& config, const char* key) {
   const auto value = config.find(key);
@@ -144,6 +159,8 @@ LoadedEngine::LoadedEngine(ModelDirectory directory, const EngineOptions& option
   model_options.kv_element = kv_element(options);
   workspace_.set_numerics(model_options.numerics);
   model_options.residency = residency_options(options);
+  model_options.residency.other_bytes =
+      session_memory(directory_.path(), options, model_options.kv_element, pool_.threads());
   model_options.kernels = &workspace_.kernels();
   model_options.load_pool = &pool_;
   model_ = Model::open(directory_.path(), model_options);

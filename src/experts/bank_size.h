@@ -11,6 +11,9 @@
 
 namespace mach {
 
+// Records that are read at a time where nothing was measured.
+inline constexpr uint32_t kDefaultLanes = 2;
+
 // All experts of all layers, as records.
 uint64_t expert_record_bytes(std::span<const ExpertLayerSpec> layers) noexcept;
 uint64_t expert_total(std::span<const ExpertLayerSpec> layers) noexcept;

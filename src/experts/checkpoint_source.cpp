@@ -6,86 +6,13 @@
 
 #include "mach/error.h"
 
-#include "base/checked_math.h"
 #include "base/half.h"
 #include "experts/expert_source.h"
 #include "experts/expert_view.h"
-#include "quant/codec.h"
+#include "experts/plane_ranges.h"
 
 namespace mach {
 namespace {
-
-// Reading a little too much in one piece beats a second read.
-constexpr uint64_t kMergeGap = uint64_t{64} << 10;
-
-struct FileRange {
-  uint32_t file = 0;
-  uint64_t begin = 0;  // bytes from the start of the file
-  uint64_t end = 0;
-};
-
-// Bytes from the first to behind the last element, of `count` elements `stride` apart.
-uint64_t extent(uint64_t count, uint64_t stride, uint64_t element) noexcept {
-  return count == 0 ? 0 : (count - 1) * stride + element;
-}
-
-uint64_t float_bytes(CodecId type) noexcept { return type == CodecId::kF32 ? 4 : 2; }
-
-// The ranges that the planes of one expert occupy in their files.
-class PlaneRanges {
- public:
-  PlaneRanges(const TensorPlan& plan, const ExpertRef& expert) : plan_(plan) {
-    add(expert.gate);
-    add(expert.up);
-    add(expert.down);
-    for (const auto* bias : {&expert.gate_bias, &expert.up_bias, &expert.down_bias}) {
-      if (*bias) add(**bias);
-    }
-  }
-
-  // Aligned for direct reads, ascending, near ones joined.
-  std::vector<FileRange> joined() && {
-    std::sort(ranges_.begin(), ranges_.end(), [](const FileRange& a, const FileRange& b) {
-      return a.file != b.file ? a.file < b.file : a.begin < b.begin;
-    });
-    std::vector<FileRange> out;
-    for (FileRange range : ranges_) {
-      range.begin -= range.begin % kDirectIoAlignment;
-      if (!out.empty() && out.back().file == range.file && range.begin <= out.back().end + kMergeGap) {
-        out.back().end = std::max(out.back().end, range.end);
-      } else {
-        out.push_back(range);
-      }
-    }
-    return out;
-  }
-
- private:
-  void add(uint32_t tensor, uint64_t offset, uint64_t size) {
-    const TensorLocation& location = plan_.tensors.at(tensor);
-    const uint64_t begin = location.offset + offset;
-    ranges_.push_back({location.shard, begin, begin + size});
-  }
-  void add(const PlaneRef& plane, uint64_t rows, uint64_t row_size) {
-    add(plane.tensor, plane.offset, extent(rows, plane.row_stride, row_size));
-  }
-  void add(const WeightRef& ref) {
-    const WeightFormat& format = ref.format;
-    const uint64_t row = ref.transposed ? extent(ref.cols, ref.col_stride, float_bytes(format.codec))
-                                        : row_bytes(format, ref.cols);
-    add(ref.codes, ref.rows, row);
-    const uint64_t scales = scale_rows(format, ref.rows);
-    if (ref.scales) add(*ref.scales, scales, scale_row_bytes(format, ref.cols));
-    if (ref.biases) add(*ref.biases, scales, scale_row_bytes(format, ref.cols));
-    if (ref.global_scale) add(ref.global_scale->tensor, ref.global_scale->offset, sizeof(float));
-  }
-  void add(const VectorRef& ref) {
-    add(ref.tensor, ref.offset, extent(ref.count, ref.stride, float_bytes(ref.type)));
-  }
-
-  const TensorPlan& plan_;
-  std::vector<FileRange> ranges_;
-};
 
 // Where the bytes of a plan's references are, once their ranges have been read into staging memory.
 class StagedExpert {
@@ -158,7 +85,7 @@ class CheckpointSource final : public ExpertSource {
     }
     const ExpertRef& expert = layer->experts[id.expert];
     try {
-      std::vector<FileRange> ranges = PlaneRanges(plan_, expert).joined();
+      std::vector<FileRange> ranges = expert_ranges(plan_, expert);
       const auto places = read_ranges(ranges, context);
       fill_record(find(id.layer)->record, StagedExpert(plan_, std::move(ranges), places).view(expert),
                   record);
@@ -168,21 +95,16 @@ class CheckpointSource final : public ExpertSource {
   }
 
  private:
-  static uint64_t staged(const FileRange& range) noexcept {
-    return round_up(range.end - range.begin, kDirectIoAlignment);
-  }
-
   void check(uint32_t layer, const ExpertRef& expert) {
-    uint64_t staging = 0;
-    for (const FileRange& range : PlaneRanges(plan_, expert).joined()) {
+    const std::vector<FileRange> ranges = expert_ranges(plan_, expert);
+    for (const FileRange& range : ranges) {
       if (range.end > files_.size(range.file)) {
         throw Error(ErrorCode::kCorruptFile,
                     fmt::format("{}: ends before byte {}, where experts of layer {} lie",
                                 files_.path(range.file).string(), range.end, layer));
       }
-      staging += staged(range);
     }
-    staging_ = std::max(staging_, staging);
+    staging_ = std::max(staging_, staged_bytes(ranges));
   }
 
   std::vector<const std::byte*> read_ranges(std::span<const FileRange> ranges, ReadContext& context) const {
@@ -191,7 +113,7 @@ class CheckpointSource final : public ExpertSource {
     std::vector<ReadPart> parts;
     for (size_t i = 0; i < ranges.size(); ++i) {
       const FileRange& range = ranges[i];
-      const uint64_t size = staged(range);
+      const uint64_t size = staged_bytes({&range, 1});
       places.push_back(room.data());
       parts.push_back({range.begin, room.first(size), range.end - range.begin});
       room = room.subspan(size);

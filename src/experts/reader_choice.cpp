@@ -13,12 +13,13 @@
 
 #include "mach/error.h"
 
+#include "experts/bank_size.h"
+
 namespace mach {
 namespace {
 
 constexpr uint64_t kLeastBytes = uint64_t{256} << 20;  // of all experts; below it any reader does
 constexpr std::chrono::milliseconds kStretch(60);      // of one measurement
-constexpr uint32_t kDefaultLanes = 2;
 // A later candidate must be so much better: the earlier ones take less of the processor.
 constexpr double kBetter = 1.05;
 

@@ -1,12 +1,11 @@
 // Records of expert_sidecar/: one aligned read each.
-#include <algorithm>
-
 #include <fmt/format.h>
 
 #include "mach/error.h"
 
 #include "experts/expert_source.h"
 #include "experts/expert_view.h"
+#include "experts/plane_ranges.h"
 #include "experts/sidecar_writer.h"
 
 namespace mach {
@@ -29,11 +28,8 @@ class SidecarSource final : public ExpertSource {
         specs_(expert_layers(layout_)),
         files_(layer_files(checkpoint, layout_)),
         verify_(verify) {
-    for (ExpertLayerSpec& spec : specs_) {
-      const ExpertRecord wanted = reordered(spec.record, order);
-      if (!(wanted == spec.record)) staging_ = std::max(staging_, spec.record.size);
-      spec.record = wanted;
-    }
+    for (ExpertLayerSpec& spec : specs_) spec.record = reordered(spec.record, order);
+    staging_ = read_staging(layout_, order);
   }
 
   std::span<const ExpertLayerSpec> layers() const noexcept override { return specs_; }

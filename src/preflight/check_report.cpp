@@ -9,6 +9,8 @@
 
 #include "arch/registry.h"
 #include "arch/sidecar_layout.h"
+#include "experts/bank_size.h"
+#include "experts/plane_ranges.h"
 #include "io/json.h"
 #include "preflight/draft_facts.h"
 #include "quant/codec.h"
@@ -86,14 +88,14 @@ class Inspection {
                               *options_.context_length, config_->max_position_embeddings));
     }
     report_.parameters = count_parameters(*config_);
-    report_.kv = kv_bytes(*config_, KvElement::kBF16);
+    report_.kv = kv_bytes(*config_, options_.kv_element);
     read_artifacts();
   }
 
   void read_artifacts() {
     ArtifactFacts& artifacts = report_.artifacts;
     artifacts.tokenizer = source_.has_file("tokenizer.json");
-    artifacts.chat_template = source_.has_file("chat_template.jinja");
+    artifacts.chat_template = chat_template();
     read_sidecar();
     if (options_.draft_dir) {
       artifacts.draft_dir = options_.draft_dir->string();
@@ -101,6 +103,19 @@ class Inspection {
       artifacts.draft = draft.state;
       artifacts.draft_fault = draft.fault;
       draft_bytes_ = draft.bytes;
+    }
+  }
+
+  // In one of the places where the renderer looks. Only small files of a model that is here are read for it.
+  std::optional<bool> chat_template() const {
+    if (source_.has_file("chat_template.jinja")) return true;
+    if (!source_.folder()) return std::nullopt;
+    if (source_.has_file("chat_template.json")) return true;
+    try {
+      const auto text = source_.text("tokenizer_config.json");
+      return text && parse_json(*text, "tokenizer_config.json").contains("chat_template");
+    } catch (const Error&) {  // loading takes such a file for none
+      return false;
     }
   }
 
@@ -174,19 +189,30 @@ class Inspection {
         options_.context_length.value_or(std::min(config_->max_position_embeddings, kDefaultContext));
     request.run.threads = options_.threads;
     request.run.int8_activations = is_quantised();
-    if (plan_) request.copies = load_copies(*plan_);
+    request.run.kv_element = options_.kv_element;
+    if (plan_) hold(request);
     request.expert_cache_bytes = options_.expert_cache_bytes;
     request.draft_bytes = draft_bytes_;
     request.tokenizer_file_bytes = source_.file_size("tokenizer.json").value_or(0);
-    request.available = options_.available_memory;
+    request.memory = options_.memory;
     report_.memory = estimate_memory(*config_, *bytes, request);
-    if (report_.memory->bank < report_.memory->bank_floor) {
-      report_.notes.push_back(
-          fmt::format("an expert cache of {:.3f} GB is smaller than one token's working set; "
-                      "the smallest that works is {:.3f} GB",
-                      static_cast<double>(report_.memory->bank) / 1e9,
-                      static_cast<double>(report_.memory->bank_floor) / 1e9));
-    }
+    const MemoryEstimate& memory = *report_.memory;
+    if (memory.bank >= memory.least_bank()) return;
+    report_.notes.push_back(fmt::format(
+        "an expert cache of {:.3f} GB is smaller than one token's working set; the smallest that works is "
+        "{:.3f} GB",
+        static_cast<double>(memory.bank) / 1e9, static_cast<double>(memory.least_bank()) / 1e9));
+  }
+
+  // As the loader holds the weights in fast mode: a sidecar comes before the shards.
+  void hold(MemoryRequest& request) const {
+    request.held = held_weights(*config_, *plan_);
+    request.layers = sidecar_ ? expert_layers(*sidecar_) : expert_layers(*plan_);
+    std::erase_if(request.layers,
+                  [&](const ExpertLayerSpec& layer) { return layer.layer >= config_->layer_count(); });
+    for (ExpertLayerSpec& layer : request.layers) layer.record = reordered(layer.record, RecordOrder::kFast);
+    request.read_staging = sidecar_ ? read_staging(*sidecar_, RecordOrder::kFast) : read_staging(*plan_);
+    if (sidecar_) request.held->experts = {.copied = expert_record_bytes(request.layers)};
   }
 
   // Experts that only the sidecar holds, record by record. False: there is no sidecar.
@@ -227,6 +253,7 @@ class Inspection {
     PathFacts facts;
     if (config_) facts = path_facts(*config_, plan_ ? &*plan_ : nullptr);
     facts.tokenizer = report_.artifacts.tokenizer;
+    facts.chat_template = report_.artifacts.chat_template;
     facts.sidecar = report_.artifacts.sidecar;
     facts.draft = report_.artifacts.draft;
     facts.draft_fault = report_.artifacts.draft_fault;

@@ -21,7 +21,8 @@ struct CheckOptions {
   std::optional<uint32_t> context_length;  // empty: min(what the model allows, kDefaultContext)
   std::optional<uint64_t> expert_cache_bytes;
   std::optional<std::filesystem::path> draft_dir;
-  std::optional<uint64_t> available_memory;
+  std::optional<MemoryInfo> memory;  // of this machine; empty: not known
+  KvElement kv_element = KvElement::kBF16;
   std::optional<double> memory_bandwidth;  // bytes per second
   std::optional<double> disk_rate;         // bytes per second
   uint32_t threads = 1;
@@ -30,10 +31,10 @@ struct CheckOptions {
 struct ArtifactFacts {
   bool weights = false;  // tensor headers were read and complete
   bool tokenizer = false;
-  bool chat_template = false;
-  bool sidecar = false;       // there and whole
-  std::string sidecar_fault;  // there, and what is wrong with it
-  std::string draft_dir;      // as given; empty: none
+  std::optional<bool> chat_template;  // empty: not read
+  bool sidecar = false;               // there and whole
+  std::string sidecar_fault;          // there, and what is wrong with it
+  std::string draft_dir;              // as given; empty: none
   DraftState draft = DraftState::kNone;
   std::string draft_fault;
   bool mtp_block = false;
@@ -53,7 +54,7 @@ struct CheckReport {
   std::string layout = "unknown";  // of routed experts: "stacked", "sliced", "sidecar", "none", "unknown"
   std::string quant = "unknown";
   std::optional<ParameterCounts> parameters;
-  std::optional<KvBytes> kv;  // with 2-byte elements
+  std::optional<KvBytes> kv;  // of CheckOptions::kv_element
   ArtifactFacts artifacts;
   std::optional<MemoryEstimate> memory;
   bool exact_sizes = false;  // from tensor headers; otherwise from what config.json announces

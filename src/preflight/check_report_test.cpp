@@ -32,6 +32,8 @@ CheckReport check(const fs::path& folder, const CheckOptions& options = {}) {
   return make_check_report(*local_source(ModelDirectory::at(folder)), options);
 }
 
+MemoryInfo machine(uint64_t bytes) { return {.total = bytes, .available = bytes, .cgroup_limit = {}}; }
+
 // Figures of specs/<family>.md sections 1, 3 and 4, and of model cards; see arch/model_bytes_test.cpp.
 struct Flagship {
   std::string name;
@@ -49,7 +51,7 @@ TEST_P(Flagships, AreSizedFromTheirConfigAlone) {
   const TempDir folder;
   folder.write("config.json", published(flagship.name));
   CheckOptions options;
-  options.available_memory = uint64_t{1} << 42;
+  options.memory = machine(uint64_t{1} << 42);
   const CheckReport report = check(folder.path(), options);
   EXPECT_TRUE(report.supported) << report.problem;
   EXPECT_FALSE(report.exact_sizes);
@@ -89,7 +91,7 @@ TEST_F(CheckedFolder, VerdictsFollowTheMemory) {
   // 61 GB of bf16 weights, 58 of them routed experts, 0.8 GB of KV at 8192 tokens.
   const auto at = [&](double gigabytes, std::optional<double> bank = {}) {
     CheckOptions options;
-    options.available_memory = static_cast<uint64_t>(gigabytes * 1e9);
+    options.memory = machine(static_cast<uint64_t>(gigabytes * 1e9));
     if (bank) options.expert_cache_bytes = static_cast<uint64_t>(*bank * 1e9);
     return *check(folder_.path(), options).memory;
   };
@@ -115,7 +117,7 @@ TEST_F(CheckedFolder, WithoutKnowledgeOfTheMemoryNothingIsClaimed) {
 
 TEST_F(CheckedFolder, ForecastNamesTheResourceThatLimits) {
   CheckOptions options;
-  options.available_memory = uint64_t{24} << 30;
+  options.memory = machine(uint64_t{24} << 30);
   EXPECT_FALSE(check(folder_.path(), options).forecast.has_value());
   options.memory_bandwidth = 40e9;
   const Forecast without_disk = *check(folder_.path(), options).forecast;

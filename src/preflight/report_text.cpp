@@ -1,19 +1,31 @@
 #include "preflight/report_text.h"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace mach {
 namespace {
 
 constexpr int kLabelWidth = 13;
 
-std::string gigabytes(double bytes) {
-  const double value = bytes / 1e9;
-  return fmt::format("{:.{}f} GB", value, value < 0.0995 ? 3 : value < 9.95 ? 2 : 1);
+// Three digits, decimal units.
+std::string size(double bytes) {
+  static constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};
+  size_t unit = 0;
+  while (bytes >= 999.5 && unit + 1 < std::size(kUnits)) {
+    bytes /= 1000;
+    ++unit;
+  }
+  const int digits = unit == 0 || bytes >= 99.95 ? 0 : bytes >= 9.995 ? 1 : 2;
+  return fmt::format("{:.{}f} {}", bytes, digits, kUnits[unit]);
 }
-std::string gigabytes(uint64_t bytes) { return gigabytes(static_cast<double>(bytes)); }
+std::string size(uint64_t bytes) { return size(static_cast<double>(bytes)); }
 
 std::string percent(double share) { return fmt::format("{:.0f} %", 100.0 * share); }
 
@@ -21,7 +33,10 @@ void add_line(std::string& out, std::string_view label, std::string_view text) {
   out += fmt::format("{:<{}}{}\n", label.empty() ? "" : fmt::format("{}:", label), kLabelWidth, text);
 }
 
-std::string billions(uint64_t count) { return fmt::format("{:.3g} B", static_cast<double>(count) / 1e9); }
+std::string parameter_count(uint64_t count) {
+  const auto value = static_cast<double>(count);
+  return value < 1e9 ? fmt::format("{:.3g} M", value / 1e6) : fmt::format("{:.3g} B", value / 1e9);
+}
 
 void add_artifacts(const ArtifactFacts& artifacts, std::string& out) {
   const auto yes_no = [](bool there) { return there ? "yes" : "no"; };
@@ -32,7 +47,8 @@ void add_artifacts(const ArtifactFacts& artifacts, std::string& out) {
            fmt::format("sidecar={}, draft_dir={}, mtp_block={}, tokenizer={}, chat_template={}, weights={}",
                        artifacts.sidecar_fault.empty() ? yes_no(artifacts.sidecar) : "broken", draft,
                        yes_no(artifacts.mtp_block), yes_no(artifacts.tokenizer),
-                       yes_no(artifacts.chat_template), yes_no(artifacts.weights)));
+                       artifacts.chat_template ? yes_no(*artifacts.chat_template) : "unknown",
+                       yes_no(artifacts.weights)));
 }
 
 void add_memory(const CheckReport& report, std::string& out) {
@@ -42,34 +58,33 @@ void add_memory(const CheckReport& report, std::string& out) {
   }
   const MemoryEstimate& memory = *report.memory;
   const bool streams = memory.experts > 0;
-  add_line(
-      out, "memory",
-      fmt::format("verdict={}, experts={}, kv@{}={}, working_set={}{}",
-                  fit_name(memory.resident == Fit::kFits ? memory.resident : memory.streaming),
-                  gigabytes(memory.experts), memory.context, gigabytes(memory.cache.steady()),
-                  gigabytes(memory.bank_floor), report.exact_sizes ? "" : " (announced by config.json)"));
+  add_line(out, "memory",
+           fmt::format("verdict={}, experts={}, kv@{}={}, working_set={}{}",
+                       fit_name(memory.resident == Fit::kFits ? memory.resident : memory.streaming),
+                       size(memory.experts), memory.context, size(memory.cache.steady()),
+                       size(memory.bank_floor), report.exact_sizes ? "" : " (announced by config.json)"));
   add_line(
       out, "",
       fmt::format(
           "weights besides experts {}, copies {}, cache {} + {} while a prompt runs, scratch {}, draft {}, "
           "program {}",
-          gigabytes(memory.resident_weights), gigabytes(memory.copies), gigabytes(memory.cache.steady()),
-          gigabytes(memory.cache.staging), gigabytes(memory.scratch), gigabytes(memory.draft),
-          gigabytes(memory.process)));
-  const std::string of =
-      memory.available ? fmt::format(" of {} available", gigabytes(*memory.available)) : "";
+          size(memory.resident_weights), size(memory.copies + memory.expert_copies),
+          size(memory.cache.steady()), size(memory.cache.staging), size(memory.scratch), size(memory.draft),
+          size(memory.process)));
+  const std::string of = memory.available ? fmt::format(" of {} available", size(*memory.available)) : "";
   add_line(out, "resident",
-           fmt::format("{}: {}{}", fit_name(memory.resident), gigabytes(memory.resident_total()), of));
+           fmt::format("{}: {}{}", fit_name(memory.resident), size(memory.resident_total()), of));
   if (!streams) return;
   add_line(out, "streaming",
            fmt::format("{}: {}{} with a bank of {} ({} of {} experts, {}; expected hits {})",
-                       fit_name(memory.streaming), gigabytes(memory.streaming_total()), of,
-                       gigabytes(memory.bank), memory.bank_experts, memory.expert_count,
-                       percent(memory.bank_share), percent(memory.hit_rate)));
+                       fit_name(memory.streaming), size(memory.streaming_total()), of, size(memory.bank),
+                       memory.bank_experts, memory.expert_count, percent(memory.bank_share),
+                       percent(memory.hit_rate)));
 }
 
 std::string speed(const SpeedRange& range) {
-  return fmt::format("{:.2g} to {:.2g} tokens/s, limited by {}", range.low, range.high, range.limit);
+  const auto number = [](double value) { return fmt::format("{:.{}f}", value, value < 9.95 ? 1 : 0); };
+  return fmt::format("{} to {} tokens/s, limited by {}", number(range.low), number(range.high), range.limit);
 }
 
 void add_forecast(const CheckReport& report, std::string& out) {
@@ -79,23 +94,41 @@ void add_forecast(const CheckReport& report, std::string& out) {
     return;
   }
   const Forecast& forecast = *report.forecast;
-  add_line(
-      out, "forecast",
-      fmt::format("(not a measurement) {} per token from memory at {}/s",
-                  gigabytes(forecast.weight_bytes + forecast.cache_bytes), gigabytes(forecast.rates.memory)));
+  add_line(out, "forecast",
+           fmt::format("(not a measurement) {} per token from memory at {}/s",
+                       size(forecast.weight_bytes + forecast.cache_bytes), size(forecast.rates.memory)));
   add_line(out, "", "resident: " + speed(forecast.resident));
   if (report.memory->experts == 0) return;
   if (forecast.streaming) {
-    add_line(
-        out, "",
-        fmt::format("streaming: {}; {} per token from disk{}", speed(*forecast.streaming),
-                    gigabytes(forecast.disk_bytes),
-                    forecast.rates.disk ? fmt::format(" at {}/s", gigabytes(*forecast.rates.disk)) : ""));
+    add_line(out, "",
+             fmt::format("streaming: {}; {} per token from disk{}", speed(*forecast.streaming),
+                         size(forecast.disk_bytes),
+                         forecast.rates.disk ? fmt::format(" at {}/s", size(*forecast.rates.disk)) : ""));
   } else {
     add_line(out, "",
              fmt::format("streaming: {} per token from disk, whose rate is not known (--measure-disk)",
-                         gigabytes(forecast.disk_bytes)));
+                         size(forecast.disk_bytes)));
   }
+}
+
+// Why cells are not ok: a line per path and reason, with the architectures where it is not all of them.
+std::string matrix_reasons(const PathMatrix& matrix) {
+  std::string out;
+  for (size_t p = 0; p < matrix.verdicts.size(); ++p) {
+    std::map<std::string, std::vector<std::string>> types;  // by what is said
+    for (size_t t = 0; t < matrix.model_types.size(); ++t) {
+      const PathVerdict& verdict = matrix.verdicts[p][t];
+      if (verdict.status == PathStatus::kOk) continue;
+      types[fmt::format("{}: {}", path_status_name(verdict.status), verdict.reason)].push_back(
+          matrix.model_types[t]);
+    }
+    for (const auto& [said, where] : types) {
+      out += fmt::format("{} {}", serving_paths()[p].name, said);
+      if (where.size() < matrix.model_types.size()) out += fmt::format(" ({})", fmt::join(where, ", "));
+      out += '\n';
+    }
+  }
+  return out.empty() ? out : '\n' + out;
 }
 
 }  // namespace
@@ -110,8 +143,8 @@ std::string report_text(const CheckReport& report) {
   add_line(out, "quant", report.quant);
   if (report.parameters) {
     add_line(out, "parameters",
-             fmt::format("{}, {} active per token", billions(report.parameters->total),
-                         billions(report.parameters->active)));
+             fmt::format("{}, {} active per token", parameter_count(report.parameters->total),
+                         parameter_count(report.parameters->active)));
   }
   add_artifacts(report.artifacts, out);
   if (report.parameters) {
@@ -148,7 +181,7 @@ std::string matrix_text(const PathMatrix& matrix) {
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + '\n';
   }
-  return out;
+  return out + matrix_reasons(matrix);
 }
 
 }  // namespace mach

@@ -45,13 +45,14 @@ struct Arguments {
   std::string model;
   bool json = false, all_archs = false, local_only = false, measure_disk = false;
   std::string draft_dir, revision, cache_dir;
+  std::string kv_cache = "bf16";
   std::optional<uint32_t> context_length;
   std::optional<double> expert_cache_gb, bandwidth;
 };
 
-std::optional<uint64_t> available_memory() {
+std::optional<MemoryInfo> memory_info() {
   try {
-    return read_memory_info().available;
+    return read_memory_info();
   } catch (const Error&) {  // no /proc: the report says that it does not know
     return std::nullopt;
   }
@@ -63,7 +64,8 @@ CheckOptions check_options(const Arguments& arguments, const ModelSource& source
   if (arguments.expert_cache_gb)
     options.expert_cache_bytes = static_cast<uint64_t>(*arguments.expert_cache_gb * kGiga);
   if (!arguments.draft_dir.empty()) options.draft_dir = arguments.draft_dir;
-  options.available_memory = available_memory();
+  options.memory = memory_info();
+  options.kv_element = kv_element_named(arguments.kv_cache).value_or(KvElement::kBF16);
   options.threads = std::max(1U, std::thread::hardware_concurrency());
   const auto profile = load_host_profile(cache_root(arguments.cache_dir));
   if (arguments.bandwidth) {
@@ -127,6 +129,9 @@ int run_check(int argc, char** argv) {
   app.add_option("--expert-cache-gb", arguments.expert_cache_gb,
                  "Budget of the expert bank, 10^9 bytes (default: what the available memory leaves)")
       ->check(CLI::PositiveNumber);
+  app.add_option("--kv-cache", arguments.kv_cache,
+                 "How keys and values are kept: bf16, or q8 for half the memory (default: bf16)")
+      ->check(CLI::IsMember({"bf16", "q8"}));
   app.add_flag("--local-only", arguments.local_only, "Use no network");
   app.add_option("--revision", arguments.revision, "Branch, tag or commit of a hub id (default main)");
   app.add_option("--cache-dir", arguments.cache_dir,

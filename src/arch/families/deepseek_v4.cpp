@@ -219,9 +219,11 @@ class Names {
     prefix_ = prefix;
     write_.at(prefix);
   }
-  void linear(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols,
-              std::string_view mlx = "") {
-    spell(write_.matrix(name, rows, cols), original, mlx).precision = WeightPrecision::kLinear;
+  Parameter& linear(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols,
+                    std::string_view mlx = "") {
+    Parameter& parameter = spell(write_.matrix(name, rows, cols), original, mlx);
+    parameter.precision = WeightPrecision::kLinear;
+    return parameter;
   }
   // Neither FP8 nor fp32: what the published checkpoint keeps in bf16.
   Parameter& matrix(std::string_view name, std::string_view original, uint32_t rows, uint32_t cols) {
@@ -271,8 +273,10 @@ void write_hyper_connection(const DeepSeekConfig& deepseek, uint32_t hidden, std
 // Content and gate projections of `width` outputs pooled over `ratio` tokens into entries of `dim`.
 void write_compressor(std::string_view name, std::string_view original, uint32_t width, uint32_t ratio,
                       uint32_t dim, uint32_t hidden, Names& write) {
-  write.matrix(fmt::format("{}.kv_proj", name), fmt::format("{}.wkv", original), width, hidden);
-  write.matrix(fmt::format("{}.gate_proj", name), fmt::format("{}.wgate", original), width, hidden);
+  write.matrix(fmt::format("{}.kv_proj", name), fmt::format("{}.wkv", original), width, hidden).as_stored =
+      true;
+  write.matrix(fmt::format("{}.gate_proj", name), fmt::format("{}.wgate", original), width, hidden)
+      .as_stored = true;
   write.float_table(fmt::format("{}.position_bias", name), fmt::format("{}.ape", original), ratio, width);
   write.norm(fmt::format("{}.kv_norm", name), fmt::format("{}.norm", original), dim);
 }
@@ -288,7 +292,8 @@ void write_attention(const ModelConfig& config, const LayerConfig& layer, Names&
   write.linear("self_attn.q_b_proj", "attn.wq_b", width, rank);
   write.linear("self_attn.kv_proj", "attn.wkv", layer.head_dim, hidden);
   write.norm("self_attn.kv_norm", "attn.kv_norm", layer.head_dim);
-  write.linear("self_attn.o_a_proj", "attn.wo_a", groups_width, width / deepseek.o_groups);
+  // Its groups are matrices of their own.
+  write.linear("self_attn.o_a_proj", "attn.wo_a", groups_width, width / deepseek.o_groups).as_stored = true;
   write.linear("self_attn.o_b_proj", "attn.wo_b", hidden, groups_width);
   write.floats("self_attn.sinks", "attn.attn_sink", layer.heads);
   if (layer.mixer == MixerKind::kDeepSeekSliding) return;
@@ -301,8 +306,10 @@ void write_attention(const ModelConfig& config, const LayerConfig& layer, Names&
                    layer.compress_ratio, index_dim, hidden, write);
   write.linear("self_attn.compressor.indexer.q_b_proj", "attn.indexer.wq_b", deepseek.index_heads * index_dim,
                rank);
-  write.matrix("self_attn.compressor.indexer.scorer.weights_proj", "attn.indexer.weights_proj",
-               deepseek.index_heads, hidden);
+  write
+      .matrix("self_attn.compressor.indexer.scorer.weights_proj", "attn.indexer.weights_proj",
+              deepseek.index_heads, hidden)
+      .as_stored = true;
 }
 
 void write_ffn(const ModelConfig& config, const LayerConfig& layer, Names& write) {
@@ -342,7 +349,7 @@ ParameterList deepseek_v4_parameters(const ModelConfig& config) {
   Names write(list);
   const uint32_t hidden = config.hidden_size;
   const DeepSeekConfig& deepseek = *config.deepseek;
-  write.matrix("embed_tokens", "embed", config.vocab_size, hidden);
+  write.matrix("embed_tokens", "embed", config.vocab_size, hidden).as_stored = true;
   write.norm("norm", "norm", hidden);
   write.matrix("lm_head", "head", config.vocab_size, hidden);
   write.float_matrix("hc_head.hc_fn", "hc_head_fn", deepseek.streams, deepseek.streams * hidden,

@@ -239,11 +239,12 @@ ParameterList gemma4_parameters(const ModelConfig& config) {
   ParameterList list;
   ParameterWriter write(list);
   const uint32_t hidden = config.hidden_size;
-  write.matrix("embed_tokens", config.vocab_size, hidden);
+  write.matrix("embed_tokens", config.vocab_size, hidden).as_stored = true;
   write.vector("norm", hidden);
   write.matrix("lm_head", config.vocab_size, hidden);
   if (const uint32_t width = config.gemma->per_layer_input; width > 0) {
-    write.matrix("embed_tokens_per_layer", config.gemma->per_layer_vocab, config.layer_count() * width);
+    write.matrix("embed_tokens_per_layer", config.gemma->per_layer_vocab, config.layer_count() * width)
+        .as_stored = true;
     write.matrix("per_layer_model_projection", config.layer_count() * width, hidden);
     write.vector("per_layer_projection_norm", width);
   }

@@ -61,7 +61,7 @@ ParameterList gpt_oss_parameters(const ModelConfig& config) {
   list.fused_experts_in_out = true;
   ParameterWriter write(list);
   const uint32_t hidden = config.hidden_size;
-  write.matrix("embed_tokens", config.vocab_size, hidden);
+  write.matrix("embed_tokens", config.vocab_size, hidden).as_stored = true;
   write.vector("norm", hidden);
   write.matrix("lm_head", config.vocab_size, hidden);
   for (uint32_t i = 0; i < config.layer_count(); ++i) {

@@ -90,8 +90,8 @@ void write_attention(const ModelConfig& config, const LayerConfig& layer, Parame
 void write_gated_delta(const GatedDeltaConfig& delta, uint32_t hidden, ParameterWriter& write) {
   write.linear("linear_attn.in_proj_qkv", delta.conv_channels(), hidden, false);
   write.linear("linear_attn.in_proj_z", delta.value_width(), hidden, false);
-  write.matrix("linear_attn.in_proj_a", delta.value_heads, hidden);
-  write.matrix("linear_attn.in_proj_b", delta.value_heads, hidden);
+  write.matrix("linear_attn.in_proj_a", delta.value_heads, hidden).as_stored = true;
+  write.matrix("linear_attn.in_proj_b", delta.value_heads, hidden).as_stored = true;
   write.table("linear_attn.conv1d", delta.conv_channels(), delta.conv_taps);
   write.vector("linear_attn.A_log", delta.value_heads);
   write.vector("linear_attn.dt_bias", delta.value_heads);
@@ -102,7 +102,7 @@ void write_gated_delta(const GatedDeltaConfig& delta, uint32_t hidden, Parameter
 void write_ffn(const ModelConfig& config, uint32_t experts, ParameterWriter& write) {
   write.matrix("mlp.gate", experts, config.hidden_size).per_expert = true;
   write.gated_mlp("mlp.shared_expert", config.moe.shared_intermediate, config.hidden_size);
-  write.matrix("mlp.shared_expert_gate", 1, config.hidden_size);
+  write.matrix("mlp.shared_expert_gate", 1, config.hidden_size).as_stored = true;
 }
 
 }  // namespace
@@ -112,7 +112,7 @@ ParameterList qwen3_5_moe_parameters(const ModelConfig& config) {
   list.head_may_be_absent = true;
   ParameterWriter write(list);
   const uint32_t hidden = config.hidden_size;
-  write.matrix("embed_tokens", config.vocab_size, hidden);
+  write.matrix("embed_tokens", config.vocab_size, hidden).as_stored = true;
   write.vector("norm", hidden).zero_centred = true;
   write.matrix("lm_head", config.vocab_size, hidden);
   for (uint32_t i = 0; i < config.layer_count(); ++i) {
