@@ -13,10 +13,10 @@ int run_pull(int argc, char** argv);
 int run_prune(int argc, char** argv);
 int run_render(int argc, char** argv);
 int run_rm(int argc, char** argv);  // pull.cpp
+int run_serve(int argc, char** argv);
 int run_sidecar(int argc, char** argv);
 int run_slice(int argc, char** argv);  // prune.cpp
 int run_synth(int argc, char** argv);
-int run_serve(int argc, char** argv);
 int run_tokenize(int argc, char** argv);
 
 std::span<const Command> commands() noexcept {
