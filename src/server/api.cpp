@@ -11,6 +11,7 @@
 #include "base/quoted_name.h"
 #include "io/json.h"
 #include "server/anthropic.h"
+#include "server/expert_summary.h"
 #include "server/openai_chat_format.h"
 #include "server/openai_chat_request.h"
 #include "server/openai_completions.h"
@@ -284,8 +285,14 @@ std::unique_ptr<Reply> Api::stats(const HttpRequest&, std::string_view) {
   return json_reply(body);
 }
 
+Json Api::all_cache_stats() const {
+  Json stats = queue_.cache_stats();
+  stats["streaming_summary"] = expert_summary(model_.engine().expert_status());
+  return stats;
+}
+
 std::unique_ptr<Reply> Api::cache_stats(const HttpRequest&, std::string_view) {
-  return json_reply(queue_.cache_stats());
+  return json_reply(all_cache_stats());
 }
 
 std::unique_ptr<Reply> Api::warm_prefix(const HttpRequest& request, std::string_view) {
@@ -327,7 +334,7 @@ std::unique_ptr<Reply> Api::health(const HttpRequest&, std::string_view) {
 std::unique_ptr<Reply> Api::metrics_text(const HttpRequest&, std::string_view) {
   ResponseHead head;
   head.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  return whole_reply(std::move(head), metrics_.text(queue_.stats(), queue_.cache_stats()));
+  return whole_reply(std::move(head), metrics_.text(queue_.stats(), all_cache_stats()));
 }
 
 }  // namespace mach::server

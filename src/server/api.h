@@ -71,6 +71,7 @@ class Api {
                              std::unique_ptr<ReplyFormat> format, const StreamRequest& stream,
                              const std::vector<std::string>& unknown);
   Json model_json() const;
+  Json all_cache_stats() const;
 
   const ServedModel& model_;
   JobQueue& queue_;

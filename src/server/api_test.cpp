@@ -369,7 +369,8 @@ TEST_F(ApiTest, FormsOfTheAnswerBecomeConstraints) {
       constrained(R"({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema":
       {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": false}}}})"));
   const std::string tools = std::string(R"("tools": )") + kTools + "}";
-  EXPECT_FALSE(constrained("{" + tools));
+  EXPECT_TRUE(constrained("{" + tools));
+  EXPECT_FALSE(constrained(R"({"tool_choice": "none", )" + tools));
   EXPECT_TRUE(constrained(R"({"tool_choice": "required", )" + tools));
   EXPECT_TRUE(
       constrained(R"({"tool_choice": {"type": "function", "function": {"name": "get_weather"}}, )" + tools));
@@ -556,7 +557,10 @@ TEST_F(ApiTest, ModelsCapabilitiesAndHealthDescribeTheProcess) {
   EXPECT_EQ(capabilities.at("chat_format"), "qwen_json");
   EXPECT_EQ(get("/health").json().at("status"), "ok");
   EXPECT_EQ(get("/v1/stats").json().at("running"), 1);
-  EXPECT_EQ(get("/v1/cache/stats").json().at("prefix_cache").at("enabled"), true);
+  const Json caches = get("/v1/cache/stats").json();
+  EXPECT_EQ(caches.at("prefix_cache").at("enabled"), true);
+  EXPECT_EQ(caches.at("streaming_summary").at("residency"), "resident");
+  EXPECT_EQ(caches.at("streaming_summary").at("direct_pread").at("mode"), "none");
 }
 
 TEST_F(ApiTest, MetricsCountTokensAndRefusals) {

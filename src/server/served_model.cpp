@@ -52,7 +52,8 @@ ConstraintRequest::Answer answer_of(OutputForm::Kind kind) {
   return Answer::kFree;
 }
 
-// Tools that may but need not be called are left to the model, unless one of them is strict.
+// Calls that may but need not come are of the offered tools, as far as that can be had: where the text is continued or
+// goes on past its end they are left to the model, unless a tool is strict.
 ConstraintRequest::Tools tools_of(const ChatTask& task) {
   using Tools = ConstraintRequest::Tools;
   switch (task.tool_choice.kind) {
@@ -61,7 +62,9 @@ ConstraintRequest::Tools tools_of(const ChatTask& task) {
     case ToolChoice::Kind::kNamed:
       return Tools::kNamed;
     case ToolChoice::Kind::kAuto:
-      return has_strict_tool(task.tools) ? Tools::kAuto : Tools::kNone;
+      return has_strict_tool(task.tools) || (task.prefill.empty() && !task.generation.ignore_eos)
+                 ? Tools::kAuto
+                 : Tools::kNone;
     case ToolChoice::Kind::kNone:
       break;
   }
@@ -109,6 +112,8 @@ std::unique_ptr<TokenConstraint> ServedModel::constraint_for(const ChatTask& tas
   try {
     std::unique_ptr<TokenConstraint> constraint = constraints_->make(request);
     if (constraint == nullptr) {
+      if (request.tool_choice == Tools::kAuto && request.answer == ConstraintRequest::Answer::kFree)
+        return nullptr;
       throw Error(ErrorCode::kUnsupported, "response_format: this model's answers cannot be held to a form");
     }
     return constraint;

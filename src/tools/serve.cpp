@@ -19,6 +19,7 @@
 #include "engine/loaded_engine.h"
 #include "server/api.h"
 #include "server/engine_queue.h"
+#include "server/expert_summary.h"
 #include "server/http_server.h"
 #include "tools/cli.h"
 #include "tools/engine_arguments.h"
@@ -48,7 +49,6 @@ constexpr const char* kExamples =
 
 struct Arguments {
   std::string model, checkpoint, model_id;
-  bool streaming = false, no_streaming = false;
   bool target_only = false;
   std::string backend = "production";
   double wired_gb = 0;
@@ -85,22 +85,6 @@ void add_model_options(CLI::App& app, Arguments& args) {
       ->check(CLI::IsMember({"production", "dflash", "openai"}));
   app.add_option("--wired-gb", args.wired_gb, "Accepted and without effect: a limit of Apple's Metal");
   args.engine.add_to(app);
-  if (app.get_option_no_throw("--streaming") != nullptr) return;
-  auto* streaming =
-      app.add_flag("--streaming", args.streaming, "Experts stay on disk; a bank holds the hot ones");
-  app.add_flag("--no-streaming", args.no_streaming, "All experts in memory")->excludes(streaming);
-}
-
-// Engines that can stream take the mode among their own options.
-template <class Options>
-void read_mode(const Options& options, Arguments& args) {
-  if constexpr (requires { options.residency; }) {
-    using Mode = decltype(options.residency);
-    args.streaming = options.residency == Mode::kStreaming;
-    args.no_streaming = options.residency == Mode::kResident;
-  } else if (args.streaming) {
-    throw Error(ErrorCode::kUnsupported, "--streaming: not available in this build; --no-streaming is");
-  }
 }
 
 void add_serving_options(CLI::App& app, Arguments& args) {
@@ -217,12 +201,11 @@ bool parse(int argc, char** argv, Arguments& args) {
   const auto wrong = [&](const std::string& what) {
     throw Error(ErrorCode::kUsage, fmt::format("{} (see {} --help)", what, argv[0]));
   };
-  read_mode(args.engine.options, args);
   if (args.model.empty()) args.model = args.checkpoint;
   if (args.model.empty()) wrong("a MODEL is required");
   if (!args.checkpoint.empty() && args.checkpoint != args.model)
     wrong("MODEL and --checkpoint name different models");
-  if (args.streaming == args.no_streaming) wrong("one of --streaming and --no-streaming is required");
+  if (args.engine.options.residency == Residency::kAuto) wrong("one of --streaming and --no-streaming is required");
   if (!parse_log_level(args.log_level))
     wrong("--log-level: must be trace, debug, info, warning, error or off");
   args.http.max_body_bytes = static_cast<size_t>(args.max_body_mb * 1e6);
@@ -241,37 +224,28 @@ struct Facts {
   std::vector<LogField> fields;
 };
 
-template <class AnyEngine>
-std::vector<Facts> expert_facts(const AnyEngine& engine) {
-  std::string residency = "resident";
-  bool direct = false;
-  bool sidecar = false;
-  std::vector<Facts> more;
-  if constexpr (requires { engine.expert_status(); }) {
-    const auto status = engine.expert_status();
-    residency = status.residency;
-    const bool streaming = residency == "streaming";
-    sidecar = streaming && status.source == "sidecar";
-    direct = streaming && (status.reader == "uring" || status.reader == "pread");
-    if (streaming) {
-      more = {{"startup experts",
-               {{"source", status.source},
-                {"reader", status.reader},
-                {"reads_at_a_time", uint64_t{status.lanes}},
-                {"eviction", status.eviction},
-                {"bank_bytes", status.bank_bytes},
-                {"slots", status.slots},
-                {"experts", status.experts}}}};
-    }
+std::vector<Facts> expert_facts(const LoadedEngine& engine) {
+  const ExpertStatus status = engine.expert_status();
+  const bool streaming = status.residency == "streaming";
+  std::vector<Facts> facts;
+  if (streaming) {
+    facts.push_back({"startup experts",
+                     {{"source", status.source},
+                      {"reader", status.reader},
+                      {"reads_at_a_time", uint64_t{status.lanes}},
+                      {"eviction", status.eviction},
+                      {"bank_bytes", status.bank_bytes},
+                      {"slots", status.slots},
+                      {"experts", status.experts}}});
   }
-  more.push_back({"startup direct-pread",
-                  {{"expert_residency", residency},
-                   {"transient_prefill", residency == "streaming"},
-                   {"direct_pread", direct},
-                   {"sidecar_valid", sidecar},
-                   {"native_extension", std::string("ready")},
-                   {"fallback_policy", std::string("fail-fast")}}});
-  return more;
+  facts.push_back({"startup direct-pread",
+                   {{"expert_residency", status.residency},
+                    {"transient_prefill", streaming},
+                    {"direct_pread", server::reads_directly(status)},
+                    {"sidecar_valid", streaming && status.source == "sidecar"},
+                    {"native_extension", std::string("ready")},
+                    {"fallback_policy", std::string("fail-fast")}}});
+  return facts;
 }
 
 std::vector<Facts> startup_facts(const Arguments& args, const LoadedEngine& engine) {

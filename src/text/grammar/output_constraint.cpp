@@ -215,12 +215,22 @@ std::unique_ptr<TokenConstraint> OutputConstraints::make(const ConstraintRequest
   using Answer = ConstraintRequest::Answer;
   using Tools = ConstraintRequest::Tools;
   const bool forces = request.tool_choice == Tools::kRequired || request.tool_choice == Tools::kNamed;
-  const bool binds = request.tool_choice == Tools::kAuto && has_strict_tool(request);
-  if (request.answer == Answer::kFree && !forces && !binds) return nullptr;
+  const bool strict = has_strict_tool(request);
+  const bool guides = request.tool_choice == Tools::kAuto && !request.tools.empty();
+  // Nobody asked for this one: where it cannot be had, the model is left alone.
+  const bool optional = request.answer == Answer::kFree && guides && !strict;
+  if (request.answer == Answer::kFree && !forces && !guides) return nullptr;
+  if (optional && (!request.chat || format_ == nullptr || find_tool_format(format_->name) == nullptr))
+    return nullptr;
   const std::string key = cache_key(request);
   auto compiled = find(key);
   if (compiled == nullptr) {
-    compiled = CompiledGrammar::compile(TurnGrammar(request, format_, marker_id_).build(), vocabulary_);
+    try {
+      compiled = CompiledGrammar::compile(TurnGrammar(request, format_, marker_id_).build(), vocabulary_);
+    } catch (const Error& error) {
+      if (optional && error.code() == ErrorCode::kInvalidRequest) return nullptr;
+      throw;
+    }
     keep(key, compiled);
   }
   return std::make_unique<MatcherConstraint>(GrammarMatcher(std::move(compiled)));

@@ -41,7 +41,7 @@ struct ConstraintRequest {
   };
   enum class Tools : uint8_t {
     kNone,
-    kAuto,      // calls are constrained where they come; only tools that are `strict` bind their arguments
+    kAuto,      // a call that comes is well formed and of a declared tool; `strict` tools bind its arguments, too
     kRequired,  // at least one call, of any tool
     kNamed,     // a call of `named_tool`
   };
@@ -66,7 +66,7 @@ class OutputConstraints {
   // format: of the model's chat template, null if unknown. stop_ids: what ends a generation.
   OutputConstraints(const Tokenizer& tokenizer, const ChatFormat* format, std::span<const TokenId> stop_ids);
 
-  // Null if the request constrains nothing. Throws Error{kInvalidRequest} naming what cannot be enforced, for a schema with
+  // Null if the request constrains nothing (tools without `strict` need a known format of calls for that). Throws Error{kInvalidRequest} naming what cannot be enforced, for a schema with
   // its place: "response_format.json_schema.schema#/properties/a: ...".
   std::unique_ptr<TokenConstraint> make(const ConstraintRequest& request) const;
 

@@ -185,7 +185,18 @@ TEST_P(OutputFamilies, StrictToolsBindCallsButNotText) {
   if (!harmony) {
     EXPECT_TRUE(family_->admits(request, "I will look." + GetParam().calls[0]));
   }
-  request.tools = weather_tools(false);
+}
+
+TEST_P(OutputFamilies, OtherToolsKeepTheirNamesAndFormButNotTheirSchemas) {
+  ConstraintRequest request{.tool_choice = Tools::kAuto, .tools = weather_tools(false)};
+  const bool harmony = std::string_view(GetParam().format) == "harmony";
+  EXPECT_TRUE(
+      family_->admits(request, harmony ? "<|channel|>final<|message|>Just text.<|return|>" : "Just text."));
+  for (const std::string& text : GetParam().calls) EXPECT_TRUE(family_->admits(request, text)) << text;
+  std::string unknown = GetParam().calls[0];
+  unknown.replace(unknown.find("get_weather"), std::string_view("get_weather").size(), "get_time");
+  EXPECT_FALSE(family_->admits(request, unknown)) << unknown;
+  request.chat = false;  // a plain completion has no form of calls
   EXPECT_EQ(family_->constraints.make(request), nullptr);
 }
 
