@@ -6,6 +6,8 @@
 
 #include <signal.h>
 
+#include "base/fd.h"
+
 namespace mach {
 
 class InterruptGuard {
@@ -17,10 +19,13 @@ class InterruptGuard {
 
   static bool requested() noexcept;
   static int signal_number() noexcept;  // SIGINT or SIGTERM once requested, else 0
+  // Sleeps until a signal has come; costs nothing meanwhile.
+  void wait() const;
   // Throws Error{kCancelled} naming `what` once a signal has come.
   static void check(const char* what);
 
  private:
+  Fd wake_;  // an eventfd that the signal handler writes to
   struct sigaction old_int_ {};
   struct sigaction old_term_ {};
 };

@@ -1,7 +1,12 @@
 #include "base/interrupt.h"
 
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,6 +25,18 @@ TEST(InterruptGuard, TurnsTheFirstSignalIntoAFlag) {
   EXPECT_EQ(InterruptGuard::signal_number(), SIGINT);
   EXPECT_MACH_ERROR(InterruptGuard::check("the conversion"), ErrorCode::kCancelled,
                     ::testing::HasSubstr("the conversion"));
+}
+
+TEST(InterruptGuard, WaitsForASignalOfAnyThread) {
+  const InterruptGuard guard;
+  std::thread other([] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    ::kill(::getpid(), SIGTERM);
+  });
+  guard.wait();
+  EXPECT_EQ(InterruptGuard::signal_number(), SIGTERM);
+  guard.wait();  // it has come already
+  other.join();
 }
 
 TEST(InterruptGuard, StartsAfreshAndPutsOldHandlersBack) {

@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -305,11 +304,6 @@ std::string served_name(const Arguments& args, const LoadedEngine& engine) {
   return args.model_id.empty() ? engine.directory().name() : args.model_id;
 }
 
-void wait_for_signal() {
-  constexpr Milliseconds kLook{100};
-  while (!InterruptGuard::requested()) std::this_thread::sleep_for(kLook);
-}
-
 }  // namespace
 
 int run_serve(int argc, char** argv) {
@@ -348,7 +342,7 @@ int run_serve(int argc, char** argv) {
   log.info("ready", {{"url", url}, {"model", model.id()}});
   std::cout << "serving on " << url << std::endl;  // for whoever started it and waits
 
-  wait_for_signal();
+  interrupt.wait();
   log.info("draining", {{"connections", uint64_t{http.connections()}}});
   http.drain(milliseconds(args.drain));
   constexpr Milliseconds kRest{2'000};
