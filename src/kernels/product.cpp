@@ -14,7 +14,7 @@ namespace mach {
 namespace {
 
 constexpr uint32_t kRowTile = 8;      // rows decoded together
-constexpr uint32_t kChunkTile = 32;   // chunks are multiples of it: two panels
+constexpr uint32_t kChunkTile = 64;   // chunks are multiples of it: four panels
 constexpr uint32_t kColumnTile = 64;  // columns passed to a kernel at once
 
 // How one product is computed; all that follows from its format and the numeric mode.
@@ -72,14 +72,17 @@ void check(const Compute& compute, const Product& product) {
   }
 }
 
-// Rows in a chunk of about 50 microseconds: memory at 8 bytes per nanosecond, arithmetic at 24 products per nanosecond.
+// Rows in a chunk: what one thread does in about 6 microseconds where memory limits (two to six threads share its rate), in
+// up to 50 where arithmetic does. Small enough that threads end a region together, and that a thread whose core another
+// process uses holds up little; chunks of a matrix are of one size, so that none is a small rest.
 uint32_t chunk_rows(const Product& product) {
+  constexpr uint64_t kChunkBytes = 192 << 10;
+  constexpr uint64_t kChunkWork = 1'200'000;
   const uint64_t bytes = row_bytes(product.weight->format, product.weight->cols);
   const uint64_t work = uint64_t{product.weight->cols} * product.column_count();
-  const uint64_t row_ns = std::max(bytes / 8, work / 24) + 1;
-  const uint64_t rows = round_up(50'000 / row_ns + 1, kChunkTile);
-  return static_cast<uint32_t>(
-      std::min<uint64_t>(rows, round_up(std::max(product.weight->rows, 1U), kChunkTile)));
+  const uint64_t rows = std::max(product.weight->rows, 1U);
+  const uint64_t chunks = std::max(ceil_div(rows * bytes, kChunkBytes), ceil_div(rows * work, kChunkWork));
+  return static_cast<uint32_t>(round_up(ceil_div(rows, std::max<uint64_t>(chunks, 1)), kChunkTile));
 }
 
 size_t chunk_count(const Product& product) {
