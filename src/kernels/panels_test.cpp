@@ -86,8 +86,10 @@ TEST_P(PanelsTest, EverySetGivesTheBitsOfScalar) {
         SCOPED_TRACE(format_name(format) + ", " + std::to_string(rows) + " x " + std::to_string(cols));
         const RandomMatrix matrix(format, rows, cols, rows + cols, 0);
         const PackedMatrix packed(matrix.view());
-        const GuardedFloats x(random_floats(size_t{13} * cols, 6));
-        for (const uint32_t count : {1U, 2U, 3U, 4U, 5U, 6U, 7U, 8U, 13U}) {
+        const GuardedFloats x(random_floats(size_t{101} * cols, 6));
+        // Many columns leave every width of a tile as the last one, and more than a block takes.
+        for (const uint32_t count : {1U, 2U, 3U, 4U, 5U, 6U, 7U, 8U, 13U, 17U, 19U, 22U, 101U}) {
+          if ((count > 13 && rows == 16) || (count > 22 && (cols > 200 || rows != 40))) continue;
           const Activations activations(x.get(), count, cols);
           for (const bool two : {false, true}) {
             ASSERT_TRUE(same_bits(product_of(compute, packed.view(), activations, {.two_terms = two}),
@@ -109,14 +111,15 @@ TEST_P(PanelsTest, ResultsDoNotDependOnThreadsOrColumns) {
     const uint32_t cols = 640;
     const RandomMatrix matrix(format, kRows, cols, 9);
     const PackedMatrix packed(matrix.view());
-    const GuardedFloats x(random_floats(size_t{14} * cols, 10));
-    const Activations activations(x.get(), 14, cols);
+    constexpr uint32_t kColumns = 35;
+    const GuardedFloats x(random_floats(size_t{kColumns} * cols, 10));
+    const Activations activations(x.get(), kColumns, cols);
     for (const bool two : {false, true}) {
       SCOPED_TRACE(format_name(format) + (two ? ", two terms" : ""));
       const auto together = product_of(shared, packed.view(), activations, {.two_terms = two});
-      for (const uint32_t count : {1U, 2U, 3U, 4U, 7U, 13U}) {
+      for (const uint32_t count : {1U, 2U, 3U, 4U, 7U, 13U, 18U, 31U}) {
         std::vector<uint32_t> columns(count);
-        for (uint32_t i = 0; i < count; ++i) columns[i] = (5 * i + count) % 14;
+        for (uint32_t i = 0; i < count; ++i) columns[i] = (4 * i + count) % kColumns;
         const auto some =
             product_of(alone, packed.view(), activations, {.two_terms = two, .columns = columns});
         for (uint32_t i = 0; i < count; ++i) {
@@ -158,13 +161,14 @@ TEST_P(PanelsTest, FastStaysWithinTheRoundingOfActivations) {
       const PackedMatrix packed(matrix.view());
       for (const bool two : {false, true}) {
         SCOPED_TRACE(format_name(format) + ", inputs " + std::to_string(cols) + (two ? ", two terms" : ""));
-        const GuardedFloats x(random_floats(size_t{6} * cols, 17));
-        const Activations activations(x.get(), 6, cols);
+        constexpr uint32_t kColumns = 20;
+        const GuardedFloats x(random_floats(size_t{kColumns} * cols, 17));
+        const Activations activations(x.get(), kColumns, cols);
         const auto y = product_of(compute, packed.view(), activations, {.two_terms = two});
         std::vector<float> row(cols);
         for (uint32_t r = 0; r < 19; ++r) {
           decode_row(matrix.view(), r, row);
-          for (uint32_t c = 0; c < 6; ++c) {
+          for (uint32_t c = 0; c < kColumns; ++c) {
             const float* column = x.get() + size_t{c} * cols;
             double sum = 0.0;
             for (uint32_t i = 0; i < cols; ++i) sum += static_cast<double>(row[i]) * column[i];

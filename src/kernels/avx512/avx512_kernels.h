@@ -22,6 +22,8 @@ kernel::DotOne dot_one_mxfp4, dot_one_fp8;
 kernel::Int8Rows int8_affine2, int8_affine3, int8_affine4, int8_affine5, int8_affine6, int8_affine8;
 kernel::Int8Rows int8_mxfp4, int8_nvfp4;
 kernel::Int8Rows panels_affine2, panels_affine4, panels_affine8, panels_mxfp4, panels_nvfp4;
+// For many columns; jobs of panels_* that have them go there. groups of up to 512 inputs.
+kernel::Int8Rows gemm_affine2, gemm_affine4, gemm_affine8, gemm_mxfp4, gemm_nvfp4;
 kernel::QuantizeInt8 quantize_int8;
 
 kernel::RmsNorm rms_norm;

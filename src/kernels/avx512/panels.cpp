@@ -396,12 +396,26 @@ void panels(const kernel::Int8Job& job) noexcept {
   all_panels<Codec, 2>(job);
 }
 
+// From here on unpacking a block first is worth it (panel_gemm.cpp).
+constexpr uint32_t kMostFewColumns = 16;
+constexpr uint32_t kMostGemmStripe = 512;
+
+bool few(const kernel::Int8Job& job) noexcept {
+  return job.column_count <= kMostFewColumns || job.layout->stripe_cols > kMostGemmStripe;
+}
+
 }  // namespace
 
-void panels_affine2(const kernel::Int8Job& job) noexcept { panels<Affine<2>>(job); }
-void panels_affine4(const kernel::Int8Job& job) noexcept { panels<Affine<4>>(job); }
-void panels_affine8(const kernel::Int8Job& job) noexcept { panels<Affine<8>>(job); }
-void panels_mxfp4(const kernel::Int8Job& job) noexcept { panels<Fp4<32>>(job); }
-void panels_nvfp4(const kernel::Int8Job& job) noexcept { panels<Fp4<16>>(job); }
+void panels_affine2(const kernel::Int8Job& job) noexcept {
+  few(job) ? panels<Affine<2>>(job) : gemm_affine2(job);
+}
+void panels_affine4(const kernel::Int8Job& job) noexcept {
+  few(job) ? panels<Affine<4>>(job) : gemm_affine4(job);
+}
+void panels_affine8(const kernel::Int8Job& job) noexcept {
+  few(job) ? panels<Affine<8>>(job) : gemm_affine8(job);
+}
+void panels_mxfp4(const kernel::Int8Job& job) noexcept { few(job) ? panels<Fp4<32>>(job) : gemm_mxfp4(job); }
+void panels_nvfp4(const kernel::Int8Job& job) noexcept { few(job) ? panels<Fp4<16>>(job) : gemm_nvfp4(job); }
 
 }  // namespace mach::avx512
