@@ -49,7 +49,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t split = data[0] == 255 ? text.size() : text.size() * data[0] / 255;
   try {
     mach::CheckOptions options;
-    options.available_memory = uint64_t{16} << 30;
+    options.memory =
+        mach::MemoryInfo{.total = uint64_t{16} << 30, .available = uint64_t{16} << 30, .cgroup_limit = {}};
     options.memory_bandwidth = 40e9;
     options.disk_rate = 1e9;
     const FuzzedSource source(text.substr(0, split), text.substr(split));
