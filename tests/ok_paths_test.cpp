@@ -97,7 +97,8 @@ std::string reused(const fs::path& folder, const json&) {
 // A call that the model has to make: the arguments are what the tool's schema accepts, whatever the weights say.
 std::string calls_tool(const fs::path& folder, const json&) {
   const ServeProgram server(folder.string());
-  const json tools = json::parse(R"([{"type": "function", "function": {"name": "turn", "parameters": {
+  const json tools = json::parse(
+      R"([{"type": "function", "function": {"name": "turn", "description": "Turns.", "parameters": {
     "type": "object", "properties": {"way": {"enum": ["left", "right"]}}, "required": ["way"],
     "additionalProperties": false}}}])");
   const auto answer =
