@@ -109,7 +109,7 @@ RowFloats mixer_floats(const ModelConfig& config, const LayerConfig& layer) {
   return {};
 }
 
-uint64_t ffn_floats(const ModelConfig& config, const LayerConfig& layer) {
+uint64_t ffn_floats(const ModelConfig& config, const LayerConfig& layer, bool grouped) {
   const uint64_t hidden = config.hidden_size;
   const MoeConfig& moe = config.moe;
   const uint64_t dense = uint64_t{2} * layer.dense_intermediate;
@@ -118,7 +118,8 @@ uint64_t ffn_floats(const ModelConfig& config, const LayerConfig& layer) {
   const uint64_t pairs = moe.top_k;
   const uint64_t logits =
       config.deepseek ? 2 * uint64_t{moe.experts} : moe.experts;  // with and without the bias
-  const uint64_t routed = logits + 2 * pairs + pairs * (hidden + 2 * uint64_t{moe.intermediate} + 4);
+  const uint64_t between = grouped ? 0 : hidden + 2 * uint64_t{moe.intermediate};
+  const uint64_t routed = logits + 2 * pairs + pairs * (between + 4);
   const uint64_t shared = moe.shared_intermediate > 0 ? hidden + 2 * uint64_t{moe.shared_intermediate} : 0;
   // Beside a dense MLP there are a second normed input, the router's, and a second output.
   const uint64_t beside = layer.ffn == FfnKind::kMoeBesideDense ? 3 * hidden : 0;
@@ -173,8 +174,8 @@ uint64_t scratch_memory(const ModelConfig& config, const RunShape& shape) {
     const uint64_t hyper =
         config.deepseek ? 2 * uint64_t{config.hidden_size} + 2 * streams * (streams + 2) : 0;
     const uint64_t norm = config.deepseek ? streams * config.hidden_size : 0;
-    deepest = std::max(
-        {deepest, mixer.kept + mixer.inner + hyper + norm, mixer.kept + ffn_floats(config, layer) + hyper});
+    deepest = std::max({deepest, mixer.kept + mixer.inner + hyper + norm,
+                        mixer.kept + ffn_floats(config, layer, shape.grouped_experts) + hyper});
     widest = std::max({widest, uint64_t{layer.heads} * layer.head_dim, uint64_t{layer.dense_intermediate}});
   }
   // Dense layers quantise in two terms, routed experts in one, a row per token and expert.

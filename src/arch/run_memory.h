@@ -16,6 +16,9 @@ struct RunShape {
   uint32_t rollback = 32;        // tokens that every cache can take back
   KvElement kv_element = KvElement::kBF16;
   bool int8_activations = true;  // fast mode with low-bit weights
+  // Routed experts of a prompt pass keep intermediate values in caches: fast mode with experts of integer or FP4 codes that
+  // have a panel order.
+  bool grouped_experts = false;
   uint32_t threads = 1;
 };
 

@@ -43,6 +43,31 @@ void Activations::assign(const float* x, uint32_t count, uint32_t dim, size_t st
   for (Sums& sums : sums_) sums.valid = false;
 }
 
+void Activations::grow_one_term(Sums& sums) const {
+  grow(values_, size_t{count_} * padded_dim(dim_));
+  grow(scales_, size_t{count_} * scales_of(dim_) * sizeof(float));
+  grow(sums.floats, size_t{count_} * sums_length(dim_) * sizeof(float));
+  grow(sums.totals, size_t{count_} * totals_of(dim_) * sizeof(int32_t));
+}
+
+void Activations::reserve_pieces(uint32_t count, uint32_t dim) {
+  assign(nullptr, count, dim);
+  Sums& sums = sums_[static_cast<size_t>(Terms::kOne)];
+  grow_one_term(sums);
+  sums.valid = true;
+}
+
+void Activations::set_piece(const KernelSet& kernels, uint32_t i, uint32_t first,
+                            std::span<const float> values) noexcept {
+  const auto size = static_cast<uint32_t>(values.size());
+  float* scales = scales_.as<float>().data() + size_t{i} * scales_of(dim_);
+  kernels.quantize_int8(values.data(), size,
+                        values_.as<int8_t>().data() + size_t{i} * padded_dim(dim_) + first,
+                        scales + first / 32);
+  if (first + size == dim_) std::fill(scales + padded_dim(dim_) / 32, scales + scales_of(dim_), 0.0F);
+  sum_row(i, Terms::kOne, first, first + size);
+}
+
 kernel::Int8View Activations::int8(Compute& compute, uint32_t sum_group, Terms terms) const {
   const Sums& sums = sums_[static_cast<size_t>(terms)];
   if (!sums.valid) quantize(compute, terms);
@@ -60,16 +85,13 @@ kernel::Int8View Activations::int8(Compute& compute, uint32_t sum_group, Terms t
 void Activations::quantize(Compute& compute, Terms terms) const {
   const bool first = !sums_[0].valid && !sums_[1].valid;
   Sums& sums = sums_[static_cast<size_t>(terms)];
-  grow(values_, size_t{count_} * padded_dim(dim_));
-  grow(scales_, size_t{count_} * scales_of(dim_) * sizeof(float));
-  grow(sums.floats, size_t{count_} * sums_length(dim_) * sizeof(float));
-  grow(sums.totals, size_t{count_} * totals_of(dim_) * sizeof(int32_t));
+  grow_one_term(sums);
   if (terms == Terms::kTwo) grow(low_, size_t{count_} * padded_dim(dim_));
 
   const auto prepare_row = [&](uint32_t i) {
     if (first) quantize_row(compute.kernels, i);
     if (terms == Terms::kTwo) refine_row(i);
-    sum_row(i, terms);
+    sum_row(i, terms, 0, dim_);
   };
   const uint32_t grain = rows_per_chunk(dim_);
   if (count_ <= grain) {
@@ -109,34 +131,36 @@ void Activations::refine_row(uint32_t i) const noexcept {
   }
 }
 
-void Activations::sum_row(uint32_t i, Terms terms) const noexcept {
+// The sums of values [begin, end) of a row; begin is a multiple of 128.
+void Activations::sum_row(uint32_t i, Terms terms, uint32_t begin, uint32_t end) const noexcept {
   Sums& stored = sums_[static_cast<size_t>(terms)];
   const int8_t* values = values_.as<int8_t>().data() + size_t{i} * padded_dim(dim_);
   const float* scales = scales_.as<float>().data() + size_t{i} * scales_of(dim_);
   int32_t* totals = stored.totals.as<int32_t>().data() + size_t{i} * totals_of(dim_);
   float* sums = stored.floats.as<float>().data() + size_t{i} * sums_length(dim_);
   const float unit = terms == Terms::kTwo ? 0x1p-8F : 1.0F;
-  for (uint32_t g = 0; g < totals_of(dim_); ++g) {
-    const auto sum = [&](const int8_t* p) { return std::accumulate(p, p + 16, 0); };
+  const auto sum = [](const int8_t* p) { return std::accumulate(p, p + 16, 0); };
+  for (uint32_t g = begin / 16; g < padded_dim(end) / 16; ++g) {
     totals[g] = sum(values + size_t{16} * g);
     if (terms == Terms::kTwo) {
       totals[g] =
           256 * totals[g] + sum(low_.as<int8_t>().data() + size_t{i} * padded_dim(dim_) + size_t{16} * g);
     }
   }
-  const uint32_t sixteenths = sums_of(dim_, 16);
-  for (uint32_t g = 0; g < sixteenths; ++g) sums[g] = scales[g / 2] * (unit * static_cast<float>(totals[g]));
+  for (uint32_t g = begin / 16; g < sums_of(end, 16); ++g) {
+    sums[g] = scales[g / 2] * (unit * static_cast<float>(totals[g]));
+  }
   // Each coarser level adds pairs of the one before.
   const float* finer = sums;
-  uint32_t finer_count = sixteenths;
+  uint32_t finer_end = sums_of(end, 16);
   for (const uint32_t group : {32U, 64U, 128U}) {
     float* coarser = sums + sums_offset(dim_, group);
-    const uint32_t count = sums_of(dim_, group);
-    for (uint32_t g = 0; g < count; ++g) {
-      coarser[g] = finer[2 * g] + (2 * g + 1 < finer_count ? finer[2 * g + 1] : 0.0F);
+    const uint32_t last = sums_of(end, group);
+    for (uint32_t g = begin / group; g < last; ++g) {
+      coarser[g] = finer[2 * g] + (2 * g + 1 < finer_end ? finer[2 * g + 1] : 0.0F);
     }
     finer = coarser;
-    finer_count = count;
+    finer_end = last;
   }
 }
 

@@ -8,7 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <span>
 
 #include "base/aligned_buffer.h"
 #include "kernels/compute.h"
@@ -23,6 +23,14 @@ class Activations {
   // Views rows at x + i * stride (stride in floats; 0 = dim). Drops the int8 form of what was assigned before: call it
   // again whenever the floats have changed, also at the same address.
   void assign(const float* x, uint32_t count, uint32_t dim, size_t stride = 0) noexcept;
+
+  // Instead: `count` rows of `dim` values that are given piece by piece, in fast mode; there are no floats to ask for
+  // (row()), only int8() of one term, when every piece of every row has been set.
+  void reserve_pieces(uint32_t count, uint32_t dim);
+  // Values first, first + 1, ... of row i; first is a multiple of 128, and so is the size unless the row ends there. Any
+  // thread, each piece once.
+  void set_piece(const KernelSet& kernels, uint32_t i, uint32_t first,
+                 std::span<const float> values) noexcept;
 
   uint32_t count() const noexcept { return count_; }
   uint32_t dim() const noexcept { return dim_; }
@@ -44,7 +52,8 @@ class Activations {
   void quantize(Compute& compute, Terms terms) const;
   void quantize_row(const KernelSet& kernels, uint32_t i) const noexcept;
   void refine_row(uint32_t i) const noexcept;
-  void sum_row(uint32_t i, Terms terms) const noexcept;
+  void sum_row(uint32_t i, Terms terms, uint32_t begin, uint32_t end) const noexcept;
+  void grow_one_term(Sums& sums) const;
 
   const float* x_ = nullptr;
   uint32_t count_ = 0;

@@ -3,6 +3,7 @@
 // Constant data, thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string_view>
 
@@ -51,11 +52,13 @@ struct KernelSet {
   float dot(std::span<const float> a, std::span<const float> b) const noexcept;
 };
 
-// The group over which int8_rows wants sums of the activations, and its scratch: unpacked codes, scales and biases.
+// The group over which int8_rows wants sums of the activations, and its scratch: unpacked codes, scales and biases; and what
+// int8_panels needs, whatever the matrix.
 constexpr uint32_t int8_sum_group(const WeightFormat& format) noexcept { return format.group; }
 constexpr size_t int8_scratch_bytes(uint32_t cols) noexcept {
   const size_t padded = (size_t{cols} + 511) / 512 * 512;
-  return kernel::kInt8RowTile * (padded + 2 * (padded / 16) * sizeof(float));
+  return std::max(kernel::kInt8RowTile * (padded + 2 * (padded / 16) * sizeof(float)),
+                  kernel::kInt8PanelScratch);
 }
 
 // Compiled into this program, best first; the last is "scalar", which runs anywhere.

@@ -70,11 +70,16 @@ struct Int8Job {
   float* y;
   size_t y_stride;
   std::byte* scratch;
+  const std::byte* next = nullptr;  // panels that the caller will probably want after these: worth a prefetch
 };
 using Int8Rows = void(const Int8Job& job) noexcept;
 
 // Rows of codes that int8_rows unpacks at a time; its scratch is sized by it.
 inline constexpr uint32_t kInt8RowTile = 8;
+
+// Bytes of scratch that int8_panels may use. Not on the stack: a thread that reaches deeper for the first time may be given
+// a huge page.
+inline constexpr size_t kInt8PanelScratch = 56 * size_t{1024};
 
 // One row of activations: values [n rounded up to 64], scales [that / 32]. Per group of 32:
 // amax = largest magnitude; scale = amax / 127, value = round to nearest even of x * (127 / amax). A group whose amax is
@@ -133,7 +138,7 @@ struct FormatKernels {
   DecodeRow* decode;
   DotOne* dot_one;
   Int8Rows* int8_rows;
-  Int8Rows* int8_panels;  // for matrices in panel order; uses no scratch
+  Int8Rows* int8_panels;  // for matrices in panel order; scratch: kInt8PanelScratch
 };
 
 }  // namespace mach::kernel

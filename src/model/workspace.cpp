@@ -22,6 +22,12 @@ Workspace::PreparedRows Workspace::prepare(const float* x, uint32_t count, uint3
   return prepared;
 }
 
+Workspace::PreparedRows Workspace::prepare_pieces(uint32_t count, uint32_t dim) {
+  PreparedRows prepared = prepare(nullptr, 0, dim, dim);
+  prepared.value_->reserve_pieces(count, dim);
+  return prepared;
+}
+
 void Workspace::for_rows(uint32_t count, size_t floats_per_row, FunctionRef<void(uint32_t row)> body) {
   if (threads() == 1 || count * floats_per_row < kInlineFloats) {
     for (uint32_t row = 0; row < count; ++row) body(row);

@@ -57,6 +57,7 @@ class Workspace {
       if (value_) owner_->spare_.push_back(std::move(value_));  // never reallocates, see prepare()
     }
     const Activations& operator*() const noexcept { return *value_; }
+    Activations& to_fill() noexcept { return *value_; }
 
    private:
     friend class Workspace;
@@ -66,6 +67,9 @@ class Workspace {
   PreparedRows prepare(const FloatRows& rows) { return prepare(rows.data, rows.count, rows.dim, rows.dim); }
   // `count` rows of `dim` floats, `stride` floats apart.
   PreparedRows prepare(const float* x, uint32_t count, uint32_t dim, size_t stride);
+
+  // Rows that are still to be given piece by piece (Activations::set_piece).
+  PreparedRows prepare_pieces(uint32_t count, uint32_t dim);
 
   // Calls body(row) for every row in [0, count), on several threads where count * floats_per_row (what one row
   // reads and writes) is worth it. For elementwise work.

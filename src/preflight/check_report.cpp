@@ -14,6 +14,7 @@
 #include "io/json.h"
 #include "preflight/draft_facts.h"
 #include "quant/codec.h"
+#include "quant/panel_layout.h"
 
 namespace mach {
 namespace {
@@ -177,6 +178,22 @@ class Inspection {
     }
   }
 
+  // Are all routed experts of a kind that a prompt takes in groups (RunShape)?
+  bool has_grouped_experts() const {
+    if (!plan_) return false;
+    const auto grouped = [](const WeightRef& ref) {
+      const CodecId codec = ref.format.codec;
+      const bool integers = codec == CodecId::kAffine || codec == CodecId::kMxFp4 || codec == CodecId::kNvFp4;
+      return integers && has_panel_order(ref.format);
+    };
+    for (const ExpertLayerPlan& layer : plan_->experts) {
+      for (const ExpertRef& expert : layer.experts) {
+        if (!grouped(expert.gate) || !grouped(expert.up) || !grouped(expert.down)) return false;
+      }
+    }
+    return !plan_->experts.empty();
+  }
+
   // Sizes: exact where headers were read, else as config.json announces them.
   void measure() {
     std::optional<ModelBytes> bytes = plan_ ? model_bytes(*config_, *plan_) : estimate_model_bytes(*config_);
@@ -189,6 +206,7 @@ class Inspection {
         options_.context_length.value_or(std::min(config_->max_position_embeddings, kDefaultContext));
     request.run.threads = options_.threads;
     request.run.int8_activations = is_quantised();
+    request.run.grouped_experts = has_grouped_experts();
     request.run.kv_element = options_.kv_element;
     if (plan_) hold(request);
     request.expert_cache_bytes = options_.expert_cache_bytes;

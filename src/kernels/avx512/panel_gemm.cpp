@@ -266,11 +266,13 @@ class Gemm {
     if (next >= stripes) {
       row += kPanels * kPanelRows;
       next = 0;
-      if (row >= job_.row_end) return {{nullptr, nullptr}, 0};
     }
     const size_t begin = size_t{next} * layout.stripe_bytes;
     size_t bytes = size_t{at_once} * layout.stripe_bytes;
     if (layout.panel_bytes - begin < bytes) bytes = layout.panel_bytes - begin;
+    if (row >= job_.row_end) {
+      return {{job_.next, job_.next + layout.panel_bytes}, job_.next == nullptr ? 0 : bytes};
+    }
     return {{panel(row) + begin, panel(second(row)) + begin}, bytes};
   }
 
@@ -350,7 +352,8 @@ class Gemm {
 
 template <class Codec>
 void gemm(const kernel::Int8Job& job) noexcept {
-  Buffers buffers;  // about 50 KiB
+  static_assert(sizeof(Buffers) <= kernel::kInt8PanelScratch);
+  auto& buffers = *reinterpret_cast<Buffers*>(job.scratch);
   if (job.x.low == nullptr) {
     Gemm<Codec, 1>(job, buffers).run();
   } else {

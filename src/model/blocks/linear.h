@@ -11,11 +11,15 @@
 
 namespace mach {
 
-enum class Precision : uint8_t { kByMode, kExact };  // kExact: fp32 in fast mode too (routers)
+enum class Precision : uint8_t {
+  kByMode,
+  kExact,    // fp32 in fast mode too (routers)
+  kOneTerm,  // in fast mode: int8 activations of one term
+};
 
 // In fast mode the linear layers that every token passes take activations of two terms: rounding them to 8 bits is what
 // costs most of the agreement with exact mode, and where memory is the limit the second term is free. Routed experts, where
-// prefill spends its arithmetic, take one term.
+// prefill spends its arithmetic, take one term, and so do layers of which a family's graph says that they bear it.
 
 struct Linear {
   WeightMatrix weight;
@@ -30,7 +34,7 @@ struct Linear {
             .y_stride = y.dim,
             .bias = bias.empty() ? nullptr : bias.data(),
             .force_exact = precision == Precision::kExact,
-            .two_terms = true};
+            .two_terms = precision != Precision::kOneTerm};
   }
   uint32_t rows() const noexcept { return weight.rows; }
 };

@@ -1,7 +1,7 @@
 // The routed experts of one layer over the rows of a pass. Token-expert pairs are sorted by expert, so each
 // chosen expert is acquired once and multiplies all its tokens; gate and up of all of them run in one parallel
 // region, their down matrices in a second. Where the provider cannot hold all chosen experts together the
-// layer works in waves of as many as it can. A token's outputs are summed in the order of its ranks, so the
+// layer works in waves of as many as it can. A token's outputs are summed in the order of its experts, so the
 // result does not depend on waves, batch or threads.
 #pragma once
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <random>
 #include <set>
 #include <vector>
@@ -11,6 +12,7 @@
 
 #include "base/cpu_features.h"
 #include "experts/resident_experts.h"
+#include "kernels/kernel_test_support.h"
 #include "model/workspace.h"
 
 namespace mach {
@@ -206,6 +208,58 @@ TEST_F(MoeTest, AFailedReadLeavesNothingTaken) {
   EXPECT_THROW(run(failing), std::runtime_error);
   auto all = provider(false);
   expect_formula(run(all), false);
+}
+
+// In fast mode the packed experts of a prompt take a path of their own; a row must not notice.
+TEST(MoeInFastMode, APromptGivesTheBitsOfItsRowsInParts) {
+  constexpr WeightFormat kFormat{CodecId::kAffine, ScaleType::kBF16, 4, 32, 1};
+  constexpr uint32_t kDim = 96;
+  constexpr uint32_t kInner = 160;
+  constexpr uint32_t kTokens = 50;
+  constexpr uint32_t kChosen = 2;
+  std::deque<testing::PackedMatrix> matrices;
+  std::vector<ExpertWeights> layer;
+  for (uint32_t e = 0; e < kExperts; ++e) {
+    const auto packed = [&](uint32_t rows, uint32_t cols, uint32_t seed) {
+      return matrices.emplace_back(testing::RandomMatrix(kFormat, rows, cols, seed).view()).view();
+    };
+    layer.push_back({.gate = packed(kInner, kDim, 3 * e),
+                     .up = packed(kInner, kDim, 3 * e + 1),
+                     .down = packed(kDim, kInner, 3 * e + 2)});
+  }
+  ResidentExperts all({layer});
+  const std::vector<float> x = random_floats(size_t{kTokens} * kDim, 4);
+
+  ThreadPool pool(2);
+  Workspace workspace(pool, select_kernel_set(probe_cpu_features()));
+  const auto run = [&](ExpertProvider& from, uint32_t begin, uint32_t end, float* out) {
+    const ScratchArena::Frame frame(workspace.arena());
+    const Routing routing = new_routing(workspace, end - begin, kChosen);
+    for (uint32_t row = begin; row < end; ++row) {
+      for (uint32_t k = 0; k < kChosen; ++k) {  // the choices come in no order
+        routing.experts_of(row - begin)[k] = (row * row + 4 * k) % kExperts;
+        routing.weights.row(row - begin)[k] = 0.5F / static_cast<float>(row % 3 + k + 1);
+      }
+    }
+    const auto input = workspace.prepare(x.data() + size_t{begin} * kDim, end - begin, kDim, kDim);
+    const RoutedExperts routed{.provider = &from,
+                               .layer = 0,
+                               .expert_count = kExperts,
+                               .intermediate = kInner,
+                               .activation = {.gate = kernel::Gate::kSilu, .limit = 0, .alpha = 0}};
+    run_experts(workspace, routed, *input, routing, {out + size_t{begin} * kDim, end - begin, kDim});
+  };
+  std::vector<float> whole(x.size());
+  std::vector<float> parts(x.size());
+  run(all, 0, kTokens, whole.data());
+  for (uint32_t begin = 0; begin < kTokens; begin += 20)
+    run(all, begin, std::min(begin + 20, kTokens), parts.data());
+  EXPECT_TRUE(testing::same_bits(whole, parts));
+
+  NarrowProvider narrow(all, 3);
+  std::vector<float> waves(x.size());
+  run(narrow, 0, kTokens, waves.data());
+  EXPECT_TRUE(testing::same_bits(waves, whole));
 }
 
 }  // namespace

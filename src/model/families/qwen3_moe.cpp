@@ -97,7 +97,8 @@ FloatRows Qwen3Moe::attention(Workspace& workspace, const Pass& pass, uint32_t i
   const FloatRows v = workspace.rows(x.count, layer.v.rows());
   {
     const auto input = workspace.prepare(x);
-    workspace.multiply({layer.q.times(*input, q), layer.k.times(*input, k), layer.v.times(*input, v)});
+    workspace.multiply(
+        {layer.q.times(*input, q, Precision::kOneTerm), layer.k.times(*input, k), layer.v.times(*input, v)});
   }
   prepare_heads(workspace,
                 {{q, config.head_dim, &layer.q_norm, &rope}, {k, config.head_dim, &layer.k_norm, &rope}});
@@ -112,7 +113,7 @@ FloatRows Qwen3Moe::attention(Workspace& workspace, const Pass& pass, uint32_t i
 
   const FloatRows out = workspace.rows(x.count, x.dim);
   const auto heads = workspace.prepare(q);
-  workspace.multiply({layer.o.times(*heads, out)});
+  workspace.multiply({layer.o.times(*heads, out, Precision::kOneTerm)});
   return out;
 }
 
