@@ -1,8 +1,5 @@
 #include "base/interrupt.h"
 
-#include <signal.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -10,6 +7,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include "support/expect_error.h"
 

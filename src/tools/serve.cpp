@@ -204,7 +204,8 @@ bool parse(int argc, char** argv, Arguments& args) {
   if (args.model.empty()) wrong("a MODEL is required");
   if (!args.checkpoint.empty() && args.checkpoint != args.model)
     wrong("MODEL and --checkpoint name different models");
-  if (args.engine.options.residency == Residency::kAuto) wrong("one of --streaming and --no-streaming is required");
+  if (args.engine.options.residency == Residency::kAuto)
+    wrong("one of --streaming and --no-streaming is required");
   if (!parse_log_level(args.log_level))
     wrong("--log-level: must be trace, debug, info, warning, error or off");
   args.http.max_body_bytes = static_cast<size_t>(args.max_body_mb * 1e6);

@@ -41,7 +41,7 @@ struct ConstraintRequest {
   };
   enum class Tools : uint8_t {
     kNone,
-    kAuto,      // a call that comes is well formed and of a declared tool; `strict` tools bind its arguments, too
+    kAuto,  // a call that comes is well formed and of a declared tool; `strict` tools bind its arguments, too
     kRequired,  // at least one call, of any tool
     kNamed,     // a call of `named_tool`
   };
