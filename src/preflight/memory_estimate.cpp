@@ -16,7 +16,6 @@ constexpr uint64_t kProgramBytes = 13'400'000;
 constexpr uint64_t kTokenizerFactor = 3;
 
 constexpr uint64_t kHugePage = uint64_t{2} << 20;
-constexpr uint64_t kLaneBytes = 500'000;  // threads that read, their rings and heaps
 
 Fit judge(uint64_t total, std::optional<uint64_t> available) {
   if (!available) return Fit::kUnknown;
@@ -30,7 +29,7 @@ uint64_t beyond(uint64_t whole, uint64_t part) { return whole - std::min(whole, 
 // Slots of a record size lie together, on pages of 2 MiB (PageHint::kHuge).
 uint64_t bank_memory(const MemoryEstimate& estimate, const MemoryRequest& request, uint32_t top_k) {
   if (request.layers.empty()) return estimate.bank;
-  uint64_t sum = estimate.read_staging + kLaneBytes;
+  uint64_t sum = estimate.read_staging;
   for (const SlotClass& slots :
        plan_slots(request.layers, top_k, beyond(estimate.bank, estimate.read_staging)))
     sum += round_up(slots.slots * slots.record_size, kHugePage);
