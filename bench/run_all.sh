@@ -20,7 +20,6 @@ while getopts o:w:q option; do
   esac
 done
 shift $((OPTIND - 1))
-mkdir -p "$output" "$work"
 
 # name | mach synth arguments | layers | layers with -q | mach bench arguments
 table='
@@ -39,6 +38,10 @@ deepseek          | --like deepseek-v4-flash                 | 4  | 4 | -p 512 -
 qwen3-whole       | --like qwen3-30b-a3b                     | 48 | 3 | -p 512 -n 64
 '
 
+for name in "$@"; do
+  grep -q "^$name " <<< "$table" || { echo "run_all.sh: no row '$name' in the table" >&2; exit 2; }
+done
+mkdir -p "$output" "$work"
 "$build/bench/roofline/roofline" | tee "$output/roofline.txt"
 "$build/bench/token_costs" > "$output/token_costs.md"
 
@@ -69,9 +72,6 @@ clean_up() {
 }
 trap clean_up EXIT
 
-for name in "$@"; do
-  grep -q "^$name " <<< "$table" || { echo "run_all.sh: no row '$name' in the table" >&2; exit 2; }
-done
 wanted() { [ $# -eq 1 ] || { local name=$1; shift; [[ " $* " == *" $name "* ]]; }; }
 
 python3 bench/report_rows.py --header
