@@ -99,7 +99,7 @@ std::string calls_tool(const fs::path& folder, const json&) {
   const ServeProgram server(folder.string());
   const json tools = json::parse(
       R"([{"type": "function", "function": {"name": "turn", "description": "Turns.", "parameters": {
-    "type": "object", "properties": {"way": {"enum": ["left", "right"]}}, "required": ["way"],
+    "type": "object", "properties": {"way": {"type": "string", "enum": ["left", "right"]}}, "required": ["way"],
     "additionalProperties": false}}}])");
   const auto answer =
       server.post("/v1/chat/completions", {{"messages", {{{"role", "user"}, {"content", "Which way?"}}}},
