@@ -40,6 +40,14 @@ struct EngineOptions {
   std::string bank_eviction = "lfru";          // "lfru", "lru", "lookahead"
   bool expert_lookahead = true;                // read the next layer's likely experts ahead, where that pays
   bool verify_experts = false;                 // hold records of a sidecar against their checksums
+  // Where the experts used most are noted per model, and known from: a streaming model then holds the hottest from the start
+  // and for good, in at most half of its cache. Empty: nowhere.
+  std::filesystem::path hot_experts_dir;
+
+  // Memory beside the weights. An automatic size of the expert cache leaves it free; the sequences' part also counts where
+  // all experts are to be resident.
+  uint32_t sequences = 1;       // that run at the same time, each with context_length tokens
+  uint64_t reserved_bytes = 0;  // for what the caller keeps beside them and can do without: a prefix cache
 };
 
 // What a loaded engine says about itself, for statistics and start-up lines.

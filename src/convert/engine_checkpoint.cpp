@@ -133,7 +133,7 @@ class ArtifactWriter {
     std::error_code ignored;
     for (const auto& entry : fs::directory_iterator(folder_.partial())) {
       const std::string name = entry.path().filename().string();
-      if (name.starts_with(".model-")) fs::remove(entry.path(), ignored);
+      if (name.starts_with('.') && name != kStateFile) fs::remove(entry.path(), ignored);
     }
   }
 

@@ -1,8 +1,10 @@
 #include "convert/engine_checkpoint.h"
 
+#include <chrono>
 #include <csignal>
 #include <fstream>
 #include <map>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -101,7 +103,7 @@ TEST(EngineCheckpoint, APrunedModelIsTheSourceWithTheOtherExpertsMasked) {
     if (scored.config.contains("num_hash_layers")) scored.config["num_hash_layers"] = 0;
     const TempDir dir;
     const fs::path path = make_source(dir, scored, synth::Quant::kBF16);
-    const SourceCheckpoint source = SourceCheckpoint::open(path.string());
+    const SourceCheckpoint source = SourceCheckpoint::open(path.string(), RecordOrder::kRows);
     const KeptExperts kept = some_experts(source.config);
     write_engine_checkpoint(source, {.out = dir.path() / "pruned", .kept = kept, .sidecar = false});
     const auto unmasked = logits_of(path);
@@ -125,7 +127,7 @@ TEST(EngineCheckpoint, KeepingAllChangesNoLogitInAnyStorage) {
       SCOPED_TRACE(shape.like);
       const TempDir dir;
       const fs::path path = make_source(dir, shape, quant);
-      const SourceCheckpoint source = SourceCheckpoint::open(path.string());
+      const SourceCheckpoint source = SourceCheckpoint::open(path.string(), RecordOrder::kRows);
       write_engine_checkpoint(
           source, {.out = dir.path() / "out", .kept = all_experts(source.config), .sidecar = false});
       EXPECT_EQ(logits_of(dir.path() / "out"), logits_of(path));
@@ -186,6 +188,15 @@ int in_child(const std::function<int()>& body) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+// config.json is the last file before the rename: with it the folder is whole.
+void expect_nothing_that_loads_in(const fs::path& partial) {
+  if (fs::exists(partial / "config.json")) {
+    EXPECT_FALSE(fs::exists(partial / ".mach_artifact_state.json"));
+  } else if (fs::exists(partial)) {
+    EXPECT_THROW(SourceCheckpoint::open(partial.string()), Error);
+  }
+}
+
 void expect_nothing_that_loads(const fs::path& out) {
   EXPECT_FALSE(fs::exists(out));
   EXPECT_FALSE(fs::exists(out.string() + ".partial/config.json"));
@@ -225,6 +236,44 @@ TEST(EngineCheckpoint, ARunKilledAnywhereLeavesNothingThatLoadsAndIsGoneOnWith) 
     fs::remove_all(options.out);
   }
   EXPECT_GT(reused, 0U);
+}
+
+// Killed by the clock, so also between the last byte of a tensor and the rename: either the artifact is whole, or nothing
+// of it loads and the next run completes it.
+TEST(EngineCheckpoint, SigkillAtAnyTimeLeavesAllOrNothing) {
+  const TempDir dir;
+  const fs::path path = make_source(dir, small_shapes()[0], synth::Quant::kAffine4);
+  const SourceCheckpoint source = SourceCheckpoint::open(path.string());
+  ArtifactOptions options{
+      .out = dir.path() / "whole", .kept = some_experts(source.config), .shard_bytes = 100'000};
+  const auto start = std::chrono::steady_clock::now();
+  write_engine_checkpoint(source, options);
+  const auto whole_run = std::chrono::steady_clock::now() - start;
+  const auto wanted = contents(options.out);
+  int killed = 0;
+  constexpr int kTimes = 16;
+  for (int i = 0; i < kTimes; ++i) {
+    SCOPED_TRACE(i);
+    options.out = dir.path() / ("killed" + std::to_string(i));
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      write_engine_checkpoint(source, options);
+      ::_exit(0);
+    }
+    std::this_thread::sleep_for(whole_run * i / (kTimes - 3));  // some of them when it is done
+    ::kill(pid, SIGKILL);
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    killed += WIFSIGNALED(status) ? 1 : 0;
+    if (!fs::exists(options.out)) {
+      expect_nothing_that_loads_in(options.out.string() + ".partial");
+      write_engine_checkpoint(source, options);
+    }
+    EXPECT_EQ(contents(options.out), wanted);
+    fs::remove_all(options.out);
+    fs::remove_all(options.out.string() + ".partial");
+  }
+  EXPECT_GT(killed, 0);
 }
 
 TEST(EngineCheckpoint, ADiskThatIsFullIsAnErrorToGoOnFrom) {
@@ -274,6 +323,53 @@ TEST(RemapTokenExperts, GoneExpertsAreReplacedByTheNextKeptOne) {
   EXPECT_THAT(remapped({4, 1}), ElementsAre(1, 0));
   EXPECT_THAT(remapped({2, 4}), ElementsAre(2, 1));  // 4 is taken, so 6
   EXPECT_THAT(remapped({7, 0}), ElementsAre(0, 1));  // around the end
+}
+
+TEST(Sidecar, AnExportKilledAnywhereIsNoSidecarAndIsGoneOnWith) {
+  const TempDir dir;
+  const fs::path path = make_source(dir, small_shapes()[1], synth::Quant::kAffine4);
+  int steps = 0;
+  export_sidecar(SourceCheckpoint::open(path.string()), [&](uint64_t, uint64_t) { return ++steps > 0; });
+  const auto wanted = contents(path);
+  for (int stop = 1; stop <= steps; stop += 9) {
+    SCOPED_TRACE(stop);
+    fs::remove_all(path / kSidecarFolder);
+    EXPECT_EQ(in_child([&] {
+                int step = 0;
+                export_sidecar(SourceCheckpoint::open(path.string()), [&](uint64_t, uint64_t) {
+                  if (++step == stop) ::_exit(42);
+                  return true;
+                });
+                return 0;
+              }),
+              42);
+    EXPECT_FALSE(fs::exists(path / kSidecarFolder / kSidecarLayoutFile));
+    EXPECT_EQ(SourceCheckpoint::open(path.string()).experts->name(), "stacked") << "half a sidecar is none";
+    export_sidecar(SourceCheckpoint::open(path.string()), {});
+    EXPECT_EQ(contents(path), wanted);
+  }
+}
+
+TEST(Sidecar, ADiskThatIsFullIsAnErrorToGoOnFrom) {
+  const TempDir dir;
+  const fs::path path = make_source(dir, small_shapes()[1], synth::Quant::kAffine4);
+  for (const rlim_t limit : {rlim_t{0}, rlim_t{100'000}}) {
+    EXPECT_EQ(in_child([&] {
+                std::signal(SIGXFSZ, SIG_IGN);
+                const rlimit small{limit, limit};
+                ::setrlimit(RLIMIT_FSIZE, &small);
+                try {
+                  export_sidecar(SourceCheckpoint::open(path.string()), {});
+                } catch (const Error& error) {
+                  return error.code() == ErrorCode::kIo ? 43 : 1;
+                }
+                return 0;
+              }),
+              43);
+    EXPECT_FALSE(fs::exists(path / kSidecarFolder / kSidecarLayoutFile));
+  }
+  export_sidecar(SourceCheckpoint::open(path.string()), {});
+  EXPECT_TRUE(verify_sidecar(path, {}).faults.empty());
 }
 
 TEST(Sidecar, IsExportedOnceAndVerified) {

@@ -13,16 +13,18 @@ constexpr uint64_t kSpareBytes = uint64_t{64} << 20;  // of the disk, for the fi
 
 class Meter {
  public:
-  Meter(const ByteProgress& progress, uint64_t total) : progress_(progress), total_(total) {}
+  // `stopped` is the message of the error where the caller wants no more.
+  Meter(const ByteProgress& progress, uint64_t total, const char* stopped)
+      : progress_(progress), total_(total), stopped_(stopped) {}
   void add(uint64_t bytes) {
     done_ += bytes;
-    if (progress_ && !progress_(done_, total_))
-      throw Error(ErrorCode::kCancelled, "stopped; the same command goes on where it was");
+    if (progress_ && !progress_(done_, total_)) throw Error(ErrorCode::kCancelled, stopped_);
   }
 
  private:
   const ByteProgress& progress_;
   uint64_t total_, done_ = 0;
+  const char* stopped_;
 };
 
 uint64_t layer_bytes(const ExpertLayerSpec& layer) { return layer.experts * layer.record.size; }
@@ -48,7 +50,7 @@ uint64_t export_sidecar(const SourceCheckpoint& source, const ByteProgress& prog
     throw Error(ErrorCode::kOutOfBudget,
                 fmt::format("{}: {} more bytes are needed, {} are free on the disk", folder, missing, room));
   }
-  Meter meter(progress, total);
+  Meter meter(progress, total, "stopped; the same command goes on where it was");
   ReadContext context(make_reader(ReaderKind::kBuffered, source.experts->files()));
   for (const ExpertLayerSpec& layer : source.experts->layers()) {
     if (writer.has_layer(layer)) {
@@ -74,10 +76,10 @@ SidecarCheck verify_sidecar(const std::filesystem::path& checkpoint, const ByteP
     throw Error(ErrorCode::kNotFound,
                 (checkpoint / kSidecarFolder / kSidecarLayoutFile).string() + ": does not exist");
   }
-  const auto source = open_sidecar_source(checkpoint, std::move(*layout), true);
+  const auto source = open_sidecar_source(checkpoint, std::move(*layout), true, RecordOrder::kFast);
   uint64_t total = 0;
   for (const ExpertLayerSpec& layer : source->layers()) total += layer_bytes(layer);
-  Meter meter(progress, total);
+  Meter meter(progress, total, "stopped before the end");
   ReadContext context(make_reader(ReaderKind::kBuffered, source->files()));
   SidecarCheck check;
   for (const ExpertLayerSpec& layer : source->layers()) {

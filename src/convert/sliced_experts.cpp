@@ -115,6 +115,8 @@ std::vector<OutputTensor> sliced_experts(const SourceCheckpoint& source, const K
       const ExpertId id{named.layer, kept[named.layer][i]};
       for (const Projection projection : kProjections) {
         const MatrixRecord& matrix = layer->record.matrix(projection);
+        if (matrix.spec.order != WeightOrder::kRows)
+          throw Error(ErrorCode::kInternal, "sliced experts need a source that was opened for rows");
         const std::string module = fmt::format("{}{}.experts.{}.{}", source.plan.prefix, named.bases.front(),
                                                i, kNames[static_cast<size_t>(projection)]);
         const auto add = [&](std::string name, DType dtype, const Shape& shape, PlaneKind kind) {

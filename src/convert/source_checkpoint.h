@@ -24,8 +24,9 @@ struct SourceCheckpoint {
   TensorPlan plan;                        // with the multi-token prediction block where there is one
   std::unique_ptr<ExpertSource> experts;  // null for a model without
 
-  // `argument` is a folder or a hub id in the cache. Throws as loading does.
-  static SourceCheckpoint open(std::string_view argument);
+  // `argument` is a folder or a hub id in the cache. Experts come as records in `order`: for a sidecar in the one that
+  // fast kernels take, so that nothing is rearranged while a model streams; for safetensors in rows. Throws as loading does.
+  static SourceCheckpoint open(std::string_view argument, RecordOrder order = RecordOrder::kFast);
 };
 
 }  // namespace mach

@@ -12,10 +12,12 @@
 #include "mach/error.h"
 
 #include "arch/model_bytes.h"
+#include "arch/model_config.h"
 #include "arch/run_memory.h"
 #include "arch/tensor_plan.h"
 #include "base/cpu_features.h"
 #include "base/file.h"
+#include "engine/prefix_cache/model_identity.h"
 #include "io/checkpoint_files.h"
 #include "io/json.h"
 #include "kernels/kernel_set.h"
@@ -107,17 +109,19 @@ KvElement kv_element(const EngineOptions& options) {
   return *element;
 }
 
-// What a session takes beside the weights. Reads config.json, which tells the sizes, before anything is loaded.
+// What the sequences and their passes take beside the weights. Reads config.json, which tells the sizes, before anything is
+// loaded.
 uint64_t session_memory(const std::filesystem::path& folder, const EngineOptions& options, KvElement element,
                         size_t threads) {
   const std::filesystem::path path = folder / "config.json";
   const ModelConfig config = parse_model_config(read_json_file(path), path.string());
-  return run_memory(config,
-                    {.context = context_length(options.context_length, config.max_position_embeddings),
-                     .prefill_chunk = options.prefill_chunk,
-                     .kv_element = options.exact ? KvElement::kF32 : element,
-                     .int8_activations = !options.exact,
-                     .threads = static_cast<uint32_t>(threads)});
+  const RunShape shape{.context = context_length(options.context_length, config.max_position_embeddings),
+                       .prefill_chunk = options.prefill_chunk,
+                       .kv_element = options.exact ? KvElement::kF32 : element,
+                       .int8_activations = !options.exact,
+                       .threads = static_cast<uint32_t>(threads)};
+  const uint64_t others = std::max(1U, options.sequences) - 1;
+  return run_memory(config, shape) + others * cache_memory(config, shape).steady();
 }
 
 // A token that tokenizer_config.json names, as a string or as {"content": ...}; empty if it names none.
@@ -161,6 +165,11 @@ LoadedEngine::LoadedEngine(ModelDirectory directory, const EngineOptions& option
   model_options.residency = residency_options(options);
   model_options.residency.other_bytes =
       session_memory(directory_.path(), options, model_options.kv_element, pool_.threads());
+  model_options.residency.spare_bytes = options.reserved_bytes;
+  if (!options.hot_experts_dir.empty()) {
+    model_options.residency.hot_list =
+        options.hot_experts_dir / (model_identity(directory_.path(), "hot experts").hex() + ".json");
+  }
   model_options.kernels = &workspace_.kernels();
   model_options.load_pool = &pool_;
   model_ = Model::open(directory_.path(), model_options);

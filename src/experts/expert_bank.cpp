@@ -100,11 +100,68 @@ ExpertBank::ExpertBank(std::unique_ptr<ExpertSource> source, const BankOptions& 
       lane(stop, std::move(context));
     });
   }
+  if (!options_.hot_list.empty()) hold_hot_experts();
 }
 
 ExpertBank::~ExpertBank() {
   for (std::jthread& lane : lanes_) lane.request_stop();
   lanes_.clear();  // joins
+  note_hot_experts();
+}
+
+uint32_t ExpertBank::most_pinned(uint32_t pool) const noexcept {
+  uint32_t floor = 0;
+  for (const Layer& layer : layers_) {
+    if (layer.pool == pool) floor += std::min(options_.top_k, layer.spec->experts);
+  }
+  const auto slots = static_cast<uint32_t>(pools_[pool].owner.size());
+  return std::min(slots / 2, slots - floor);
+}
+
+// A lease without end on each. What cannot be read now is left to the pass that needs it.
+void ExpertBank::hold_hot_experts() {
+  hot_ = load_hot_list(options_.hot_list, source_->layers());
+  std::vector<uint32_t> room;
+  for (uint32_t pool = 0; pool < pools_.size(); ++pool) room.push_back(most_pinned(pool));
+  std::unique_lock lock(mutex_);
+  tokens_.resize(entries_.size());
+  std::vector<uint32_t> held;
+  for (const ExpertUses& hot : hot_) {
+    Layer& layer = layer_at(hot.id.layer);
+    if (room[layer.pool] == 0) continue;
+    --room[layer.pool];
+    const uint32_t entry = layer.first + hot.id.expert;
+    start_read(layer, entry, take_slot(layer, Claim::kDecode), Urgency::kDemand);
+    pin(layer, entry);
+    held.push_back(entry);
+  }
+  work_.notify_all();
+  ++waiting_;
+  for (const uint32_t entry : held) {
+    while (entries_[entry].state != State::kResident && entries_[entry].state != State::kFailed)
+      changed_.wait(lock);
+    if (entries_[entry].state == State::kResident) {
+      ++pinned_;
+    } else {
+      unpin(entry);
+    }
+  }
+  --waiting_;
+  for (Layer& layer : layers_) layer.counters = {};
+}
+
+void ExpertBank::note_hot_experts() noexcept {
+  try {
+    HotList run;
+    for (const Layer& layer : layers_) {
+      for (uint32_t expert = 0; expert < layer.spec->experts && !tokens_.empty(); ++expert) {
+        const uint64_t tokens = tokens_[layer.first + expert];
+        if (tokens > 0) run.push_back({{layer.spec->layer, expert}, static_cast<double>(tokens)});
+      }
+    }
+    if (!run.empty()) save_hot_list(options_.hot_list, merge_hot_lists(hot_, run));
+  } catch (...) {  // no room, no rights: the next run starts without
+  }
 }
 
 const ExpertBank::Layer* ExpertBank::find_layer(uint32_t layer) const noexcept {
@@ -354,6 +411,7 @@ void ExpertBank::use(Layer& layer, uint32_t index, ExpertUse use_as) {
   if (use_as == ExpertUse::kDecode) {
     entry.transient = false;
     policy_.used(index, pass_);
+    if (!tokens_.empty()) ++tokens_[index];
   } else if (!resident_before) {
     entry.transient = true;
   }
@@ -518,6 +576,7 @@ ExpertStatus ExpertBank::status() const {
   status.budget_bytes = options_.budget_bytes;
   status.bank_bytes = bank_bytes_;
   status.experts = entries_.size();
+  status.pinned = pinned_;
   status.lookahead = reads_guesses();
   for (const Pool& pool : pools_) status.slots += pool.owner.size();
   for (const Layer& layer : layers_) {

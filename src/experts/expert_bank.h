@@ -14,6 +14,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,6 +27,7 @@
 #include "experts/eviction.h"
 #include "experts/expert_provider.h"
 #include "experts/expert_source.h"
+#include "experts/hot_list.h"
 #include "experts/lookahead_gate.h"
 #include "experts/read_queue.h"
 #include "io/file_reader.h"
@@ -46,6 +48,9 @@ struct BankOptions {
   ReaderKind reader = ReaderKind::kBuffered;
   uint32_t lanes = 2;  // records that are read at a time
   Lookahead lookahead = Lookahead::kMeasured;
+  // Where the experts used most are known from and noted (experts/hot_list.h); empty: nowhere. They are read at the start
+  // and held for good, in at most half of the slots and never in those of a token's working set.
+  std::filesystem::path hot_list;
 };
 
 class ExpertBank final : public ExpertProvider {
@@ -142,6 +147,9 @@ class ExpertBank final : public ExpertProvider {
   void release(std::span<const uint32_t> entries) noexcept;
   void publish(uint32_t entry, std::exception_ptr error, uint64_t read_ns) noexcept;
   void lane(const std::stop_token& stop, ReadContext context);
+  uint32_t most_pinned(uint32_t pool) const noexcept;
+  void hold_hot_experts();
+  void note_hot_experts() noexcept;
   uint32_t small_lease(const Layer& layer) const noexcept;
 
   const std::unique_ptr<ExpertSource> source_;
@@ -159,6 +167,9 @@ class ExpertBank final : public ExpertProvider {
   ReadQueue queue_;
   EvictionPolicy policy_;
   LookaheadGate gate_;
+  HotList hot_;                   // as it was at the start
+  std::vector<uint64_t> tokens_;  // of decode, by entry; empty where nothing is noted
+  uint64_t pinned_ = 0;
   uint64_t uses_ = 0;
   uint64_t pass_ = 0;  // passes over the layers so far
   bool decoding_ = false;

@@ -46,6 +46,7 @@ struct ExpertStatus {
   uint64_t bank_bytes = 0;             // streaming: taken by slots and staging, at most the budget
   uint64_t slots = 0;                  // streaming: experts that fit
   uint64_t held = 0;                   // experts in memory now
+  uint64_t pinned = 0;                 // of them, held for good: the hot list
   uint64_t experts = 0;                // of all layers
   bool lookahead = false;              // guesses are read now
   ExpertCounters total;

@@ -20,6 +20,20 @@ constexpr uint64_t kMaxProgressBytes = uint64_t{64} << 20;
   throw Error(ErrorCode::kInternal, "sidecar writer: " + what);
 }
 
+// The process that writes an unfinished file (AtomicFile), ".layer_03.bin.<pid>.<n>"; 0 for other names.
+int writer_of(const std::string& name) {
+  const size_t count = name.rfind('.');
+  if (!name.starts_with('.') || count == 0 || count == std::string::npos) return 0;
+  const size_t pid = name.rfind('.', count - 1);
+  const auto number = [&](size_t from, size_t to) {
+    int value = -1;
+    const auto [end, error] = std::from_chars(name.data() + from, name.data() + to, value);
+    return error == std::errc() && end == name.data() + to ? value : -1;
+  };
+  if (pid == 0 || pid == std::string::npos || number(count + 1, name.size()) < 0) return 0;
+  return std::max(0, number(pid + 1, count));
+}
+
 }  // namespace
 
 uint64_t record_checksum(std::span<const std::byte> record) noexcept {
@@ -42,18 +56,14 @@ SidecarWriter::SidecarWriter(const fs::path& checkpoint, const std::string& mode
   if (resume) take_over();
 }
 
-// Unfinished files of writers that were killed: ".layer_03.bin.<pid>.<n>".
+// Unfinished files of writers that were killed.
 void SidecarWriter::remove_stale_files() const {
   std::error_code error;
   for (fs::directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
-    const size_t at = name.find(".bin.");
-    if (!name.starts_with(".layer_") || at == std::string::npos) continue;
-    int pid = 0;
-    std::from_chars(name.data() + at + 5, name.data() + name.size(), pid);
-    const bool alive = pid > 0 && (::kill(pid, 0) == 0 || errno != ESRCH);
+    const int pid = writer_of(name);
     std::error_code ignored;
-    if (!alive) fs::remove(it->path(), ignored);
+    if (pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH) fs::remove(it->path(), ignored);
   }
 }
 

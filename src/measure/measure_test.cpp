@@ -68,14 +68,16 @@ nlohmann::ordered_json small_qwen() {
 }
 
 struct SmallModel {
-  explicit SmallModel(const char* routing) {
+  explicit SmallModel(const char* routing, bool sidecar = false,
+                      const EngineOptions& engine_options = {.threads = 1}) {
     write_file_atomically(dir.path() / "shape.json", small_qwen().dump());
     synth::SynthOptions options{.like = (dir.path() / "shape.json").string()};
     options.routing = synth::parse_routing(routing);
+    options.sidecar = sidecar;
     options.out = dir.path() / "model";
     ThreadPool pool(1);
     synth::synthesize(options, pool, {});
-    engine = LoadedEngine::open(options.out.string(), {.threads = 1});
+    engine = LoadedEngine::open(options.out.string(), engine_options);
   }
   TempDir dir;
   std::unique_ptr<LoadedEngine> engine;
@@ -135,6 +137,27 @@ TEST(ModelBench, RoutingOfASkewedSyntheticModelIsSkewed) {
   EXPECT_LT(results[0].routing->entropy, 0.85);
   EXPECT_NEAR(results[0].routing->largest_share, 0.25,
               0.03);  // 0.98 of the tokens, a quarter of their choices
+}
+
+TEST(ModelBench, SaysWhatTheExpertCacheDid) {
+  SmallModel small("uniform", true,
+                   {.threads = 1, .residency = Residency::kStreaming, .expert_cache_bytes = 300'000});
+  const auto results = bench(small, {.prompts = {24}, .generate = 40, .runs = 2});
+  ASSERT_EQ(results.size(), 2U);
+  for (const BenchResult& r : results) {
+    ASSERT_TRUE(r.streaming.has_value());
+    EXPECT_EQ(r.streaming->status.source, "sidecar");
+    EXPECT_GT(r.streaming->bytes_per_token(), 0);
+    EXPECT_GT(r.streaming->read_rate(), 0);
+    EXPECT_GT(r.streaming->stall_share(), 0);
+    EXPECT_LE(r.streaming->stall_share(), 1);
+  }
+  const ExpertCounters& decode = results[1].streaming->counters;
+  EXPECT_EQ(decode.hits + decode.misses, 2U * 40 * 2 * 4) << "runs, tokens, layers, choices";
+  EXPECT_GT(decode.misses, 0U);
+  EXPECT_GT(results[1].bytes.experts, 0U) << "of the sidecar";
+  const auto json = to_json({.results = results});
+  EXPECT_EQ(json["results"][1]["streaming"]["hit_rate"].get<double>(), decode.hit_rate());
 }
 
 TEST(ModelBench, RefusesMorePositionsThanTheModelHas) {

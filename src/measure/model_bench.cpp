@@ -7,6 +7,7 @@
 
 #include "mach/error.h"
 
+#include "arch/sidecar_layout.h"
 #include "base/counter_random.h"
 #include "engine/sampler.h"
 #include "io/checkpoint_files.h"
@@ -45,9 +46,14 @@ class Bench {
         progress_(progress),
         plan_(build_tensor_plan(
             model_.config(),
-            read_tensor_catalog(engine.directory().path(), engine.directory().checkpoint_options()))),
+            read_tensor_catalog(engine.directory().path(), engine.directory().checkpoint_options()),
+            {.experts_in_sidecar = true})),
         params_(engine.default_generation()) {
     vocabulary_ = std::max<uint32_t>(2, params_.vocabulary);
+    if (plan_.layout == ExpertLayout::kSidecar) {
+      if (const auto layout = read_sidecar_layout(engine.directory().path()))
+        sidecar_ = expert_layers(*layout);
+    }
     for (uint32_t depth : options.depths) {
       const uint32_t most =
           std::max(options.generate, *std::max_element(options.prompts.begin(), options.prompts.end()));
@@ -177,7 +183,8 @@ class Bench {
                                 {.depth = middle,
                                  .batch = batch,
                                  .kv_element = options_.kv_element,
-                                 .experts_per_layer = result.routing ? result.routing->pass_experts : 0});
+                                 .experts_per_layer = result.routing ? result.routing->pass_experts : 0},
+                                sidecar_);
     result.macs = count_macs(config, middle, 1).total();
     results_.push_back(std::move(result));
   }
@@ -205,6 +212,7 @@ class Bench {
   const BenchOptions& options_;
   const BenchProgress& progress_;
   const TensorPlan plan_;
+  std::vector<ExpertLayerSpec> sidecar_;  // empty where the plan has the experts
   const GenerationParams params_;
   uint32_t vocabulary_ = 0;
   std::vector<float> logits_;

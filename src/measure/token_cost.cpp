@@ -58,7 +58,8 @@ double expected_experts(const MoeConfig& moe, uint32_t tokens) noexcept {
   return moe.experts * (1.0 - std::pow(missed, tokens));
 }
 
-PassBytes decode_bytes(const ModelConfig& config, const TensorPlan& plan, const DecodePoint& point) {
+PassBytes decode_bytes(const ModelConfig& config, const TensorPlan& plan, const DecodePoint& point,
+                       std::span<const ExpertLayerSpec> sidecar) {
   PassBytes bytes;
   for (const auto& [name, matrix] : plan.matrices) {
     bytes.resident += is_table(name) ? matrix.bytes() / matrix.rows * point.batch : matrix.bytes();
@@ -67,11 +68,12 @@ PassBytes decode_bytes(const ModelConfig& config, const TensorPlan& plan, const 
   for (const auto& [name, ids] : plan.integers) bytes.resident += ids.bytes() / ids.rows * point.batch;
   const double experts =
       point.experts_per_layer >= 0 ? point.experts_per_layer : expected_experts(config.moe, point.batch);
-  for (const ExpertLayerPlan& layer : plan.experts) {
-    if (layer.layer >= config.layer_count()) continue;  // of a prediction head
-    bytes.experts +=
-        static_cast<uint64_t>(std::llround(experts * static_cast<double>(layer.experts.front().bytes())));
-  }
+  const auto add = [&](uint32_t layer, uint64_t expert_bytes) {
+    if (layer >= config.layer_count()) return;  // of a prediction head
+    bytes.experts += static_cast<uint64_t>(std::llround(experts * static_cast<double>(expert_bytes)));
+  };
+  for (const ExpertLayerPlan& layer : plan.experts) add(layer.layer, layer.experts.front().bytes());
+  for (const ExpertLayerSpec& layer : sidecar) add(layer.layer, layer.record.size);
   bytes.kv = point.batch * kv_bytes_at(config, point.depth, point.kv_element);
   return bytes;
 }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
+#include "arch/expert_record.h"
 #include "arch/model_config.h"
 #include "arch/tensor_plan.h"
 #include "quant/kv_row.h"
@@ -26,7 +28,9 @@ struct DecodePoint {
   // Distinct experts per MoE layer; negative: those of tokens that choose independently and uniformly.
   double experts_per_layer = -1;
 };
-PassBytes decode_bytes(const ModelConfig& config, const TensorPlan& plan, const DecodePoint& point);
+// `sidecar`: the layers of an expert sidecar, where the experts are not in the plan.
+PassBytes decode_bytes(const ModelConfig& config, const TensorPlan& plan, const DecodePoint& point,
+                       std::span<const ExpertLayerSpec> sidecar = {});
 
 // Distinct experts that `tokens` tokens choose in a layer when each chooses top_k of all at random.
 double expected_experts(const MoeConfig& moe, uint32_t tokens) noexcept;

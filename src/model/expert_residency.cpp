@@ -80,12 +80,14 @@ class ExpertOpening {
                           : open_checkpoint_source(weights_.shard_paths(), weights_.plan(), order_);
     ReaderChoice choice{options_.reader.value_or(ReaderKind::kBuffered), options_.lanes, 0};
     if (!options_.reader || options_.lanes == 0) choice = choose_reader(*source, options_.reader);
-    BankOptions bank{.budget_bytes = options_.bank_bytes.value_or(auto_bank_bytes(layers_, memory, other)),
+    BankOptions bank{.budget_bytes = options_.bank_bytes.value_or(
+                         auto_bank_bytes(layers_, memory, other + options_.spare_bytes)),
                      .top_k = config_.moe.top_k,
                      .eviction = options_.eviction,
                      .reader = choice.kind,
                      .lanes = options_.lanes > 0 ? options_.lanes : choice.lanes,
-                     .lookahead = options_.lookahead};
+                     .lookahead = options_.lookahead,
+                     .hot_list = options_.hot_list};
     // A bank that may hold everything needs room for what reading takes, too.
     if (!options_.bank_bytes && bank.budget_bytes == expert_record_bytes(layers_)) {
       bank.budget_bytes += bank.lanes * source->staging_bytes();

@@ -30,7 +30,9 @@ struct ResidencyOptions {
   EvictionKind eviction = EvictionKind::kLfru;
   bool verify = false;  // hold records of a sidecar against their checksums
   Lookahead lookahead = Lookahead::kMeasured;
-  uint64_t other_bytes = 0;  // memory that others will still take: caches of the context
+  uint64_t other_bytes = 0;  // memory that others will still take: caches of the context, intermediate values
+  uint64_t spare_bytes = 0;  // what an automatic size leaves free beside them; never a reason to refuse
+  std::filesystem::path hot_list;  // BankOptions::hot_list
 };
 
 // The store is of the same checkpoint folder and outlives the provider. Throws Error{kOutOfBudget} with the numbers,

@@ -94,7 +94,8 @@ uint64_t write_sidecar(const std::filesystem::path& folder, const ModelConfig& c
                        std::span<const SynthTensor> tensors, ThreadPool& pool,
                        const WriteProgress& progress) {
   const TensorPlan plan = plan_of(config, tensors);
-  const std::vector<ExpertLayerSpec> layers = expert_layers(plan);
+  std::vector<ExpertLayerSpec> layers = expert_layers(plan);
+  for (ExpertLayerSpec& layer : layers) layer.record = reordered(layer.record, RecordOrder::kFast);
   uint64_t total = 0, done = 0;
   for (const ExpertLayerSpec& layer : layers) total += layer.experts * layer.record.size;
   SidecarWriter writer(folder, config.model_type, false);

@@ -114,11 +114,11 @@ int run_bench(int argc, char** argv) {
     report.first_token_seconds = seconds_of_first_token(*engine);
     for (auto& result : measure::run_bench(*engine, options, progress))
       report.results.push_back(std::move(result));
+    const ProcessMemory memory = read_process_memory();
+    report.peak_rss = memory.peak_rss;
+    report.rss_anon = memory.rss_anon;
+    report.rss_file = memory.rss - memory.rss_anon;
   }
-  const ProcessMemory memory = read_process_memory();
-  report.peak_rss = memory.peak_rss;
-  report.rss_anon = memory.rss_anon;
-  report.rss_file = memory.rss - memory.rss_anon;
   line.show("measuring the machine again");
   report.roofline = better(before, measure_machine(report.engine.threads));
   line.clear();

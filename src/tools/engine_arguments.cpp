@@ -9,6 +9,7 @@
 #include <CLI/Error.hpp>
 #include <CLI/Validators.hpp>
 
+#include "tools/cache_dir.h"
 #include "tools/cli.h"
 
 namespace mach::tools {
@@ -61,6 +62,11 @@ void EngineArguments::add_to(CLI::App& app) {
       ->check(CLI::IsMember({"lfru", "lru", "lookahead"}));
   app.add_flag("!--no-expert-lookahead", options.expert_lookahead,
                "Never read the next layer's likely experts ahead (default: where it is measured to pay)");
+  app.add_flag_function(
+      "--hot-experts", [this](int64_t) { options.hot_experts_dir = cache_root("") / "hot_experts"; },
+      "Hold the experts that earlier runs used most, in up to half of the expert cache; uses are noted in "
+      "mach's "
+      "cache folder (default: neither)");
   app.add_flag("--verify-experts", options.verify_experts,
                "Check every expert read from a sidecar against its checksum");
 }

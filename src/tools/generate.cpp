@@ -147,18 +147,19 @@ void print_expert_stats(const EngineInfo& info, const ExpertStatus& status, size
   if (status.residency != "streaming") return;
   const ExpertCounters& total = status.total;
   const double read_seconds = static_cast<double>(total.read_ns) * 1e-9;
-  std::cerr << fmt::format("        hits {}, misses {} ({:.1f} % hits), evictions {}, held {} of {}\n",
-                           total.hits, total.misses, 100 * total.hit_rate(), total.evictions, status.held,
-                           status.slots)
-            << fmt::format(
-                   "        read {:.1f} MiB ({:.2f} MiB/token), {:.2f} ms a record; stalled {:.3f} s\n",
-                   static_cast<double>(total.bytes_read) / (1024.0 * 1024),
-                   static_cast<double>(total.bytes_read) / (1024.0 * 1024) /
-                       static_cast<double>(std::max<size_t>(tokens, 1)),
-                   total.reads == 0 ? 0 : 1000 * read_seconds / static_cast<double>(total.reads),
-                   static_cast<double>(total.stall_ns) * 1e-9)
-            << fmt::format("        lookahead {}: {} guesses used, {} wasted\n",
-                           status.lookahead ? "on" : "off", total.guesses_useful, total.guesses_wasted);
+  std::cerr
+      << fmt::format(
+             "        hits {}, misses {} ({:.1f} % hits), evictions {}, held {} of {}, {} of them for good\n",
+             total.hits, total.misses, 100 * total.hit_rate(), total.evictions, status.held, status.slots,
+             status.pinned)
+      << fmt::format("        read {:.1f} MiB ({:.2f} MiB/token), {:.2f} ms a record; stalled {:.3f} s\n",
+                     static_cast<double>(total.bytes_read) / (1024.0 * 1024),
+                     static_cast<double>(total.bytes_read) / (1024.0 * 1024) /
+                         static_cast<double>(std::max<size_t>(tokens, 1)),
+                     total.reads == 0 ? 0 : 1000 * read_seconds / static_cast<double>(total.reads),
+                     static_cast<double>(total.stall_ns) * 1e-9)
+      << fmt::format("        lookahead {}: {} guesses used, {} wasted\n", status.lookahead ? "on" : "off",
+                     total.guesses_useful, total.guesses_wasted);
 }
 
 void print_stats(const EngineInfo& info, const GenerationResult& r, const ModelSession& session,

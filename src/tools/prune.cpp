@@ -50,7 +50,8 @@ constexpr const char* kSliceExamples =
 
 int write_artifact(const std::string& source_name, ArtifactOptions options, const std::string& plan_path) {
   const InterruptGuard interrupt;
-  const SourceCheckpoint source = SourceCheckpoint::open(source_name);
+  const SourceCheckpoint source =
+      SourceCheckpoint::open(source_name, options.sidecar ? RecordOrder::kFast : RecordOrder::kRows);
   KeepPlan plan;
   if (!plan_path.empty())
     plan = parse_keep_plan(read_text_file(plan_path, kMaxPlanBytes), options.candidate_id, plan_path);

@@ -316,6 +316,8 @@ int run_serve(int argc, char** argv) {
       EventLog::to_stderr(*parse_log_level(args.log_level),
                           args.log_format == "json" ? server::LogFormat::kJson : server::LogFormat::kText);
 
+  args.engine.options.sequences = args.loop.parallel;
+  if (args.loop.prefix_cache.enabled) args.engine.options.reserved_bytes = args.loop.prefix_cache.max_bytes;
   const auto engine = LoadedEngine::open(args.model, args.engine.options);
   InterruptGuard::check("loading");
   const server::ServedModel model(*engine, served_name(args, *engine));

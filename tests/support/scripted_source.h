@@ -59,6 +59,10 @@ struct ReadScript {
   std::atomic<int> corrupt_at{-1};  // this one delivers a changed byte
   std::atomic<int> short_at{-1};    // this one delivers half a record and throws
   std::atomic<int> delay_us{0};     // each takes so much longer
+  // A record that fails or comes short once goes on doing so: reading ahead that goes wrong is tried again by who needs it.
+  std::atomic<bool> stubborn{false};
+  std::atomic<int64_t> bad_record{-1};  // that record, -1: none so far
+  std::atomic<bool> bad_is_short{false};
   std::function<void(ExpertId)> before;
 };
 
@@ -76,12 +80,19 @@ class ScriptedSource final : public ExpertSource {
     if (script_->before) script_->before(id);
     if (script_->delay_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(script_->delay_us));
     const int every = script_->fail_every;
-    if (number == script_->fail_at || (every > 0 && number % every == every - 1)) {
-      throw Error(ErrorCode::kIo, to_string(id) + ": scripted failure");
+    const auto key = static_cast<int64_t>(uint64_t{id.layer} << 32 | id.expert);
+    const bool bad = script_->bad_record == key;
+    const bool fails = number == script_->fail_at || (every > 0 && number % every == every - 1) ||
+                       (bad && !script_->bad_is_short);
+    const bool too_short = number == script_->short_at || (bad && script_->bad_is_short);
+    if (script_->stubborn && (fails || too_short)) {
+      script_->bad_is_short = too_short;
+      script_->bad_record = key;
     }
+    if (fails) throw Error(ErrorCode::kIo, to_string(id) + ": scripted failure");
     inner_->read(id, record, context);
     if (number == script_->corrupt_at) record[record.size() / 3] ^= std::byte{1};
-    if (number == script_->short_at) {
+    if (too_short) {
       std::fill(record.begin() + static_cast<std::ptrdiff_t>(record.size() / 2), record.end(),
                 std::byte{0xee});
       throw Error(ErrorCode::kIo, to_string(id) + ": the file ends too soon");
