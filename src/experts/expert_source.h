@@ -22,7 +22,7 @@ namespace mach {
 struct ExpertId {
   uint32_t layer = 0;
   uint32_t expert = 0;
-  auto operator<=>(const ExpertId&) const = default;
+  auto operator<=>(const ExpertId&) const = default;  // NOLINT(modernize-use-nullptr): the compiler's own 0
 };
 std::string to_string(ExpertId id);  // "layer 3, expert 17"
 
