@@ -33,13 +33,13 @@ uint64_t slot_budget(const ExpertSource& source, const BankOptions& options) {
   const uint64_t staging = staging_bytes(source, options.lanes);
   const uint64_t floor = bank_floor_bytes(source.layers(), options.top_k) + staging;
   if (options.budget_bytes >= floor) return options.budget_bytes - staging;
+  const uint64_t hundredths = (floor + 9'999'999) / 10'000'000;  // of a GB, rounded up
   throw Error(
       ErrorCode::kOutOfBudget,
       fmt::format(
           "an expert cache of {} bytes is too small: one token uses {} bytes of experts and reading them "
           "{} more; give at least {} bytes ({:.2f} GB)",
-          options.budget_bytes, floor - staging, staging, floor,
-          static_cast<double>((floor + 9'999'999) / 10'000'000) / 100));
+          options.budget_bytes, floor - staging, staging, floor, static_cast<double>(hundredths) / 100));
 }
 
 }  // namespace
