@@ -114,7 +114,7 @@ TEST(MlxPlan, FloatModes) {
     tensors.erase(module + ".biases");
     tensors[module + ".scales"].dtype = "U8";
     for (const json& config : {mlx_json({{"mode", mode.name}}), qwen_json()}) {
-      const WeightFormat& format = plan_of(config, tensors).matrix("layers.0.mlp.gate").format;
+      const WeightFormat format = plan_of(config, tensors).matrix("layers.0.mlp.gate").format;
       EXPECT_EQ(format.codec, mode.codec);
       EXPECT_EQ(format.scale, mode.scale);
       EXPECT_EQ(format.group, mode.group);
