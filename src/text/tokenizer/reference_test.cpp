@@ -102,7 +102,9 @@ TEST_P(MiniModel, EncodesTheRenderedPrompts) {
   const Tokenizer tokenizer = Tokenizer::open(folder / "tokenizer.json");
   EncodeOptions rendered;
   rendered.add_special_tokens = false;
-  for (const nlohmann::json& prompt : testing::read_json(folder / "golden.json")["prompts"]) {
+  const nlohmann::json golden = testing::read_json(folder / "golden.json");
+  ASSERT_EQ(golden["prompts"].size(), 8U);
+  for (const nlohmann::json& prompt : golden["prompts"]) {
     EXPECT_EQ(tokenizer.encode(prompt["rendered"].get<std::string>(), rendered),
               prompt["prompt_ids"].get<Ids>());
     EXPECT_EQ(tokenizer.decode(prompt["greedy_ids"].get<Ids>(), {false}),

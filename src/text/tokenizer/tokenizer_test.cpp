@@ -161,7 +161,7 @@ TEST(Tokenizer, MetaspacePrependsOnlyAtTheStartOfTheInput) {
   nlohmann::json json = bpe_json({"▁", "a", "▁a"}, {"▁ a"});
   json["pre_tokenizer"] = {
       {"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", "first"}, {"split", true}};
-  json["added_tokens"] = {added_token(3, "<x>")};
+  json["added_tokens"] = nlohmann::json::array({added_token(3, "<x>")});
   const Tokenizer t = make_tokenizer(json);
   EXPECT_THAT(t.encode("a a<x>a"), ElementsAre(2, 2, 3, 1));
   EXPECT_THAT(t.encode("<x>a"), ElementsAre(3, 1));
