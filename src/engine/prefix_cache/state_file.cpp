@@ -25,7 +25,6 @@ namespace {
 constexpr std::string_view kMagic = "MACHPFX\n";
 constexpr uint64_t kUseOffset = 16;
 constexpr uint64_t kAfterUse = 32;
-constexpr uint64_t kFixedBytes = 72;
 
 [[noreturn]] void corrupt(std::string_view name, const std::string& what) {
   throw Error(ErrorCode::kCorruptFile, std::string(name) + ": " + what);

@@ -81,7 +81,6 @@ size_t group_bytes_q8(uint32_t dim) noexcept { return size_t{dim + 8} * kAttenti
 // Scores of kKeys keys against kVectors times 16 lanes, for rows of kDim elements (0: job.dim).
 struct BF16Keys {
   static constexpr uint32_t kElements = 2;  // of a row in a dword
-  static constexpr uint32_t kBytes = 2;     // of an element
   using Sum = __m512;
   static Sum zero() noexcept { return _mm512_setzero_ps(); }
   static Sum step(Sum sum, __m512i key, __m512i query) noexcept {
@@ -94,7 +93,6 @@ struct BF16Keys {
 
 struct Q8Keys {
   static constexpr uint32_t kElements = 4;
-  static constexpr uint32_t kBytes = 1;
   using Sum = __m512i;
   static Sum zero() noexcept { return _mm512_setzero_si512(); }
   static Sum step(Sum sum, __m512i key, __m512i query) noexcept {
