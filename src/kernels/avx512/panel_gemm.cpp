@@ -227,7 +227,8 @@ class Gemm {
   void load_columns(uint32_t first) noexcept {
     for (uint32_t i = 0; i < columns_; ++i) {
       const size_t c = job_.columns == nullptr ? first + i : job_.columns[first + i];
-      buffers_.columns[i] = {job_.x.values + c * job_.x.value_stride, job_.x.low + c * job_.x.value_stride,
+      buffers_.columns[i] = {job_.x.values + c * job_.x.value_stride,
+                             Terms == 2 ? job_.x.low + c * job_.x.value_stride : nullptr,
                              job_.x.scales + c * job_.x.scale_stride, job_.x.sums + c * job_.x.sum_stride};
     }
     first_column_ = first;

@@ -320,9 +320,12 @@ template <uint32_t C>
 void load_columns(const kernel::Int8Job& job, uint32_t first, Column (&columns)[C]) noexcept {
   for (uint32_t i = 0; i < C; ++i) {
     const size_t c = job.columns == nullptr ? first + i : job.columns[first + i];
-    columns[i] = {job.x.values + c * job.x.value_stride, job.x.low + c * job.x.value_stride,
-                  job.x.scales + c * job.x.scale_stride, job.x.sums + c * job.x.sum_stride,
-                  job.x.totals + c * job.x.total_stride, job.y + (first + i) * job.y_stride};
+    columns[i] = {job.x.values + c * job.x.value_stride,
+                  job.x.low == nullptr ? nullptr : job.x.low + c * job.x.value_stride,
+                  job.x.scales + c * job.x.scale_stride,
+                  job.x.sums + c * job.x.sum_stride,
+                  job.x.totals + c * job.x.total_stride,
+                  job.y + (first + i) * job.y_stride};
   }
 }
 

@@ -118,7 +118,10 @@ struct ChunkScratch {
   float* o;        // [i, value_dim]
   float* grown;    // [i] e^(G_i)
   float* remains;  // [i] e^(G_n - G_i)
-  size_t floats;
+
+  static size_t floats(const DeltaShape& shape) noexcept {
+    return kChunk * (3 * size_t{kChunk} + 2 * size_t{shape.value_dim} + 3 * size_t{shape.key_dim} + 2);
+  }
 
   ChunkScratch(float* memory, const DeltaShape& shape) noexcept {
     float* next = memory;
@@ -137,7 +140,6 @@ struct ChunkScratch {
     o = take(shape.value_dim);
     grown = take(1);
     remains = take(1);
-    floats = static_cast<size_t>(next - memory);
   }
 };
 
@@ -266,7 +268,7 @@ void gated_delta(Workspace& workspace, const GatedDelta& layer, const Pass& pass
     });
   }
 
-  const size_t scratch = std::max<size_t>(ChunkScratch(nullptr, shape).floats, shape.value_dim);
+  const size_t scratch = std::max<size_t>(ChunkScratch::floats(shape), shape.value_dim);
   workspace.reserve_worker_floats(scratch);
   const size_t work = size_t{qkv.count} * 3 * shape.state_floats();
   workspace.for_items(scans.size() * shape.value_heads, work, [&](size_t item, size_t worker) {
