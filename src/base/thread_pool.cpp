@@ -29,6 +29,11 @@ bool spin_until(std::chrono::nanoseconds spin, const Done& done) noexcept {
   return false;
 }
 
+constexpr uint64_t share_of(uint64_t begin, uint64_t end) noexcept { return begin | end << 32; }
+constexpr uint64_t begin_of(uint64_t share) noexcept { return share & 0xffff'ffffU; }
+constexpr uint64_t end_of(uint64_t share) noexcept { return share >> 32; }
+constexpr uint64_t left_in(uint64_t share) noexcept { return end_of(share) - begin_of(share); }
+
 class RunningGuard {
  public:
   explicit RunningGuard(std::atomic<bool>& running) : running_(running) {
@@ -46,8 +51,9 @@ class RunningGuard {
 
 }  // namespace
 
-ThreadPool::ThreadPool(size_t threads, std::chrono::nanoseconds spin) : spin_(spin) {
-  const size_t count = std::max<size_t>(threads, 1) - 1;
+ThreadPool::ThreadPool(size_t threads, std::chrono::nanoseconds spin)
+    : shares_(std::max<size_t>(threads, 1)), spin_(spin) {
+  const size_t count = shares_.size() - 1;
   workers_.reserve(count);
   try {
     for (size_t i = 0; i < count; ++i) workers_.emplace_back([this, i] { worker_loop(i + 1); });
@@ -75,10 +81,15 @@ void ThreadPool::run(size_t chunk_count, FunctionRef<void(size_t, size_t)> body)
     for (size_t chunk = 0; chunk < chunk_count; ++chunk) body(chunk, 0);
     return;
   }
+  if (chunk_count > UINT32_MAX)
+    throw Error(ErrorCode::kInternal, "ThreadPool::run: " + std::to_string(chunk_count) + " chunks");
   body_ = &body;
-  chunk_count_ = static_cast<int64_t>(chunk_count);
-  unfinished_.store(chunk_count_, std::memory_order_relaxed);
-  unclaimed_.store(chunk_count_, std::memory_order_release);  // from here on workers may claim
+  unfinished_.store(static_cast<int64_t>(chunk_count), std::memory_order_relaxed);
+  for (size_t i = 0; i < shares_.size(); ++i) {  // from here on workers may claim
+    shares_[i].chunks.store(
+        share_of(chunk_count * i / shares_.size(), chunk_count * (i + 1) / shares_.size()),
+        std::memory_order_release);
+  }
   // Sequentially consistent on both sides: either we see the sleeper, or it sees the new region before it sleeps.
   region_.fetch_add(1);
   if (sleepers_.load() > 0) futex_wake_all(region_);
@@ -116,22 +127,54 @@ uint32_t ThreadPool::wait_for_region(uint32_t seen) noexcept {
   return now;
 }
 
-// Whoever has claimed a chunk keeps the region open until it reports, so body_ and chunk_count_ stay as they
-// are. A worker that comes late may claim chunks of the next region, which is just as well.
+// Takes a chunk from the front of the worker's own share, or from the back of the fullest one.
+bool ThreadPool::claim(size_t worker, size_t& chunk) noexcept {
+  std::atomic<uint64_t>& own = shares_[worker].chunks;
+  uint64_t share = own.load(std::memory_order_relaxed);
+  while (left_in(share) > 0) {
+    if (!own.compare_exchange_weak(share, share + 1, std::memory_order_acquire, std::memory_order_relaxed)) continue;
+    chunk = begin_of(share);
+    return true;
+  }
+  for (;;) {
+    Share* fullest = nullptr;
+    uint64_t seen = 0;
+    for (Share& other : shares_) {
+      const uint64_t now = other.chunks.load(std::memory_order_relaxed);
+      if (left_in(now) <= left_in(seen)) continue;
+      fullest = &other;
+      seen = now;
+    }
+    if (fullest == nullptr) return false;
+    const uint64_t rest = share_of(begin_of(seen), end_of(seen) - 1);
+    if (!fullest->chunks.compare_exchange_strong(seen, rest, std::memory_order_acquire, std::memory_order_relaxed)) {
+      continue;
+    }
+    chunk = end_of(rest);
+    return true;
+  }
+}
+
+int64_t ThreadPool::drop_unclaimed() noexcept {
+  uint64_t dropped = 0;
+  for (Share& share : shares_) dropped += left_in(share.chunks.exchange(0, std::memory_order_relaxed));
+  return static_cast<int64_t>(dropped);
+}
+
+// Whoever has claimed a chunk keeps the region open until it reports, so body_ stays as it is. A worker that comes
+// late may claim chunks of the next region, even by a comparison with what it read in this one: just as well.
 void ThreadPool::work(size_t worker) noexcept {
   int64_t done = 0;
-  while (unclaimed_.load(std::memory_order_relaxed) > 0) {
-    const int64_t left = unclaimed_.fetch_sub(1, std::memory_order_acquire);
-    if (left <= 0) break;
+  for (size_t chunk = 0; claim(worker, chunk);) {
     ++done;
     try {
-      (*body_)(static_cast<size_t>(chunk_count_ - left), worker);
+      (*body_)(chunk, worker);
     } catch (...) {
       {
         const std::lock_guard lock(exception_mutex_);
         if (!exception_) exception_ = std::current_exception();
       }
-      done += std::max<int64_t>(unclaimed_.exchange(0, std::memory_order_relaxed), 0);
+      done += drop_unclaimed();
     }
   }
   if (done > 0) finish_chunks(done);

@@ -272,7 +272,8 @@ class Gemm {
     size_t bytes = size_t{at_once} * layout.stripe_bytes;
     if (layout.panel_bytes - begin < bytes) bytes = layout.panel_bytes - begin;
     if (row >= job_.row_end) {
-      return {{job_.next, job_.next + layout.panel_bytes}, job_.next == nullptr ? 0 : bytes};
+      if (job_.next == nullptr) return {{nullptr, nullptr}, 0};
+      return {{job_.next, job_.next + layout.panel_bytes}, bytes};
     }
     return {{panel(row) + begin, panel(second(row)) + begin}, bytes};
   }

@@ -3,6 +3,7 @@
 // keys differently than other tiles do) its rows are gathered first.
 #include <cstring>
 
+#include "base/scratch_layout.h"
 #include "model/blocks/attention_tile.h"
 
 namespace mach {
@@ -18,21 +19,16 @@ struct TileAttention::FastScratch {
   size_t bytes;
 
   FastScratch(std::byte* memory, uint32_t lanes, const KvShape& kv) noexcept {
-    std::byte* next = memory;
-    const auto take = [&next](size_t size) {
-      std::byte* taken = next;
-      next += (size + kVectorAlignment - 1) / kVectorAlignment * kVectorAlignment;
-      return taken;
-    };
+    ScratchLayout layout(memory);
     const size_t padded = kernel::padded_lanes(lanes);
-    queries = take(kernel::packed_query_bytes(lanes, kv.head_dim));
-    kernel = take(kernel::attention_scratch_bytes(kv.head_dim));
-    k = take(kBlockKeys * kv.head_bytes());
-    v = take(kBlockKeys * kv.head_bytes());
-    begin = reinterpret_cast<int32_t*>(take(padded * sizeof(int32_t)));
-    end = reinterpret_cast<int32_t*>(take(padded * sizeof(int32_t)));
-    rows = reinterpret_cast<const float**>(take(lanes * sizeof(const float*)));
-    bytes = static_cast<size_t>(next - memory);
+    queries = layout.take<std::byte>(kernel::packed_query_bytes(lanes, kv.head_dim));
+    kernel = layout.take<std::byte>(kernel::attention_scratch_bytes(kv.head_dim));
+    k = layout.take<std::byte>(kBlockKeys * kv.head_bytes());
+    v = layout.take<std::byte>(kBlockKeys * kv.head_bytes());
+    begin = layout.take<int32_t>(padded);
+    end = layout.take<int32_t>(padded);
+    rows = layout.take<const float*>(lanes);
+    bytes = layout.bytes();
   }
 };
 

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "base/scratch_layout.h"
 #include "model/blocks/attention_tile.h"
 #include "model/pass.h"
 #include "model/workspace.h"
@@ -51,20 +52,15 @@ struct FastScratch {
   size_t bytes;
 
   FastScratch(std::byte* memory, uint32_t lanes, const CompressedShape& kv) noexcept {
-    std::byte* next = memory;
-    const auto take = [&next](size_t size) {
-      std::byte* taken = next;
-      next += (size + kVectorAlignment - 1) / kVectorAlignment * kVectorAlignment;
-      return taken;
-    };
+    ScratchLayout layout(memory);
     const size_t padded = kernel::padded_lanes(lanes);
-    queries = take(kernel::packed_query_bytes(lanes, kv.head_dim));
-    kernel = take(kernel::attention_scratch_bytes(kv.head_dim));
-    rows = take(kernel::kAttentionKeys * kv.row_bytes());
-    m = reinterpret_cast<float*>(take(padded * sizeof(float)));
-    l = reinterpret_cast<float*>(take(padded * sizeof(float)));
-    acc = reinterpret_cast<float*>(take(padded * kv.head_dim * sizeof(float)));
-    bytes = static_cast<size_t>(next - memory);
+    queries = layout.take<std::byte>(kernel::packed_query_bytes(lanes, kv.head_dim));
+    kernel = layout.take<std::byte>(kernel::attention_scratch_bytes(kv.head_dim));
+    rows = layout.take<std::byte>(kernel::kAttentionKeys * kv.row_bytes());
+    m = layout.take<float>(padded);
+    l = layout.take<float>(padded);
+    acc = layout.take<float>(padded * kv.head_dim);
+    bytes = layout.bytes();
   }
 };
 
