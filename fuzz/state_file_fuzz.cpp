@@ -63,8 +63,8 @@ std::vector<std::byte> with_checksums(std::span<const std::byte> input) {
 
 void read(std::span<const std::byte> file) {
   try {
-    const StateFileHeader header = parse_state_file(file, "fuzz");
-    StateReader reader(header.state, "fuzz");
+    const StateFileHeader header = parse_state_file(file, file.size(), "fuzz");
+    StateReader reader(file.subspan(header.state_offset), "fuzz");
     SequenceState state = make_state();
     state.load(reader);
     const StateSnapshot snapshot = state.snapshot();

@@ -137,5 +137,63 @@ TEST(StateReader, CountsAreHeldAgainstTheBytesThatFollow) {
   EXPECT_THROW(reader.count(16, "length"), Error);
 }
 
+// Pieces on both sides of the reader's buffer, and one larger than it.
+std::vector<std::byte> large_state() {
+  StateWriter writer;
+  writer.text("begin");
+  for (uint64_t size :
+       {uint64_t{1} << 20, (uint64_t{1} << 20) - 40, uint64_t{5} << 20, uint64_t{3}, uint64_t{1} << 19}) {
+    std::vector<std::byte> piece(size);
+    for (size_t i = 0; i < piece.size(); ++i) piece[i] = std::byte(i * 7 + size);
+    writer.number(size);
+    writer.bytes(piece);
+  }
+  writer.text("end");
+  return writer.finish();
+}
+
+void expect_large_state(StateReader& reader) {
+  reader.expect_text("begin");
+  for (int i = 0; i < 5; ++i) {
+    const uint64_t size = reader.count(1, "size");
+    const auto piece = reader.bytes(size, "piece");
+    ASSERT_EQ(piece.size(), size);
+    for (size_t at = 0; at < size; ++at) ASSERT_EQ(piece[at], std::byte(at * 7 + size));
+  }
+  reader.expect_text("end");
+  reader.expect_end();
+}
+
+StateReader::ReadAt read_from(const std::vector<std::byte>& bytes) {
+  return [&bytes](uint64_t offset, std::span<std::byte> out) {
+    ASSERT_LE(offset + out.size(), bytes.size());
+    std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(offset), out.size(), out.begin());
+  };
+}
+
+TEST(StateReader, ReadsThroughABufferWhatItReadsFromMemory) {
+  const auto bytes = large_state();
+  StateReader memory(bytes, "state");
+  expect_large_state(memory);
+  std::vector<std::byte> window(size_t{2} << 20);
+  StateReader buffered(read_from(bytes), bytes.size(), window, "state");
+  expect_large_state(buffered);
+}
+
+TEST(StateReader, ABufferedStateIsCheckedLikeOneInMemory) {
+  std::vector<std::byte> window(size_t{1} << 20);
+  const auto bytes = large_state();
+  for (const size_t at : {size_t{0}, size_t{9}, bytes.size() / 3, bytes.size() - 12, bytes.size() - 1}) {
+    auto damaged = bytes;
+    damaged[at] ^= std::byte{1};
+    EXPECT_THROW(StateReader(read_from(damaged), damaged.size(), window, "state"), Error) << at;
+  }
+  for (const size_t size : {size_t{0}, size_t{15}, size_t{17}, bytes.size() - 1}) {
+    EXPECT_THROW(StateReader(read_from(bytes), size, window, "state"), Error) << size;
+  }
+  StateReader reader(read_from(bytes), bytes.size(), window, "state");
+  EXPECT_THROW(reader.bytes(bytes.size(), "too much"), Error);
+}
+
 }  // namespace
 }  // namespace mach

@@ -15,6 +15,8 @@
 namespace mach {
 namespace {
 
+constexpr size_t kWindowBytes = size_t{1} << 20;
+
 constexpr size_t kMaxPendingWrites = 8;
 constexpr std::chrono::hours kAbandonedAfter{1};  // a temporary file that a crash left behind
 
@@ -43,7 +45,9 @@ bool is_abandoned(const std::filesystem::directory_entry& entry) {
 
 }  // namespace
 
-DiskTier::DiskTier(Options options, Logger log) : options_(std::move(options)), log_(std::move(log)) {
+DiskTier::DiskTier(Options options, Logger log)
+    : options_(std::move(options)), log_(std::move(log)), window_(kWindowBytes) {
+  std::fill_n(window_.data(), window_.size(), std::byte{0});
   std::error_code error;
   std::filesystem::create_directories(options_.folder, error);
   if (error) {
@@ -72,7 +76,7 @@ void DiskTier::scan() {
     if (path.extension() != kStateFileSuffix || path.filename().string().starts_with('.')) continue;
     try {
       const MappedFile file = MappedFile::open(path);
-      StateFileHeader header = parse_state_file(file.bytes(), path.string());
+      StateFileHeader header = parse_state_file(file.bytes(), file.bytes().size(), path.string());
       const auto tokens = static_cast<uint32_t>(header.tokens.size());
       const FileId id = files_.add({path, file.bytes().size(), tokens, header.use});
       if (header.identity == options_.identity) {
@@ -112,7 +116,7 @@ std::optional<FileId> DiskTier::write(std::vector<TokenId> tokens,
 void DiskTier::read(FileId id, std::span<const TokenId> tokens, SequenceState& state) {
   const std::filesystem::path path = files_.at(id).path;
   try {
-    read_state_file(path, options_.identity, tokens, state);
+    read_state_file(path, options_.identity, tokens, window_.bytes(), state);
   } catch (...) {
     ++errors_;
     remove(id);

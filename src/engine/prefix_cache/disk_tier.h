@@ -20,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/aligned_buffer.h"
 #include "base/log.h"
 #include "engine/prefix_cache/disk_files.h"
 #include "engine/prefix_cache/model_identity.h"
@@ -97,6 +98,7 @@ class DiskTier {
 
   const Options options_;
   Logger log_;
+  AlignedBuffer window_;  // that files are read through; touched from the start
   DiskFiles files_;
   std::vector<Saved> saved_;
   std::vector<FileId> gone_;  // since the last collect()

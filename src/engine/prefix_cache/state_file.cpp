@@ -16,7 +16,6 @@
 #include "base/errno_error.h"
 #include "base/fd.h"
 #include "base/file.h"
-#include "base/mapped_file.h"
 #include "model/state_io.h"
 
 namespace mach {
@@ -25,6 +24,7 @@ namespace {
 constexpr std::string_view kMagic = "MACHPFX\n";
 constexpr uint64_t kUseOffset = 16;
 constexpr uint64_t kAfterUse = 32;
+constexpr uint64_t kTokensOffset = 72;
 
 [[noreturn]] void corrupt(std::string_view name, const std::string& what) {
   throw Error(ErrorCode::kCorruptFile, std::string(name) + ": " + what);
@@ -72,8 +72,9 @@ HeaderBytes make_header(const ModelIdentity& identity, const FileUse& use, std::
 
 }  // namespace
 
-StateFileHeader parse_state_file(std::span<const std::byte> file, std::string_view name) {
-  ByteCursor cursor(file, name);
+StateFileHeader parse_state_file(std::span<const std::byte> head, uint64_t file_bytes,
+                                 std::string_view name) {
+  ByteCursor cursor(head, name);
   if (cursor.take_text(kMagic.size(), "magic") != kMagic) corrupt(name, "is no saved prefix");
   if (const auto version = cursor.read<uint64_t>("version"); version != kStateFileVersion) {
     corrupt(name, "version " + std::to_string(version) + ", not " + std::to_string(kStateFileVersion));
@@ -90,20 +91,21 @@ StateFileHeader parse_state_file(std::span<const std::byte> file, std::string_vi
   header.identity.low = cursor.read<uint64_t>("model identity");
   const auto count = cursor.read<uint64_t>("token count");
   const auto truncatable_to = cursor.read<uint64_t>("truncatable length");
-  const auto state_bytes = cursor.read<uint64_t>("state size");
+  header.state_bytes = cursor.read<uint64_t>("state size");
   if (count == 0 || count > cursor.remaining() / sizeof(TokenId))
     corrupt(name, "token count exceeds the file");
   if (truncatable_to > count) corrupt(name, "truncatable length exceeds the tokens");
   const auto token_bytes = cursor.take(count * sizeof(TokenId), "tokens");
   const uint64_t header_size = cursor.position();
-  if (cursor.read<uint64_t>("header checksum") != header_checksum(file.first(header_size))) {
+  if (cursor.read<uint64_t>("header checksum") != header_checksum(head.first(header_size))) {
     corrupt(name, "header checksum does not match");
   }
-  if (state_bytes != cursor.remaining()) corrupt(name, "state size is not what the file holds");
+  header.state_offset = cursor.position();
+  if (header.state_bytes != file_bytes - header.state_offset)
+    corrupt(name, "state size is not what the file holds");
   header.tokens.resize(count);
   std::memcpy(header.tokens.data(), token_bytes.data(), token_bytes.size());
   header.truncatable_to = static_cast<uint32_t>(truncatable_to);
-  header.state = cursor.take(state_bytes, "state");
   return header;
 }
 
@@ -126,16 +128,23 @@ uint64_t write_state_file(const std::filesystem::path& path, const ModelIdentity
 }
 
 void read_state_file(const std::filesystem::path& path, const ModelIdentity& identity,
-                     std::span<const TokenId> tokens, SequenceState& state) {
-  const MappedFile file = MappedFile::open(path);
+                     std::span<const TokenId> tokens, std::span<std::byte> window, SequenceState& state) {
   const std::string name = path.string();
-  file.advise(Access::kWillNeed);
-  const StateFileHeader header = parse_state_file(file.bytes(), name);
+  const Fd fd = open_file(path, O_RDONLY);
+  const uint64_t file_bytes = file_size(fd, path);
+  // What a header with these tokens takes; one with others differs before its end.
+  std::vector<std::byte> head(
+      std::min<uint64_t>(file_bytes, kTokensOffset + tokens.size_bytes() + sizeof(uint64_t)));
+  read_exactly(fd, 0, head, path);
+  const StateFileHeader header = parse_state_file(head, file_bytes, name);
   if (header.identity != identity) corrupt(name, "was made by another model");
   if (!std::equal(header.tokens.begin(), header.tokens.end(), tokens.begin(), tokens.end())) {
     corrupt(name, "holds other tokens");
   }
-  StateReader reader(header.state, name);
+  const auto read = [&](uint64_t offset, std::span<std::byte> out) {
+    read_exactly(fd, header.state_offset + offset, out, path);
+  };
+  StateReader reader(read, header.state_bytes, window, name);
   state.load(reader);
   try {
     reader.expect_end();

@@ -42,21 +42,22 @@ struct StateFileHeader {
   ModelIdentity identity;
   std::vector<TokenId> tokens;
   uint32_t truncatable_to = 0;
-  std::span<const std::byte> state;  // the part of the file, not looked at
+  uint64_t state_offset = 0;
+  uint64_t state_bytes = 0;  // to the end of the file, not looked at
 };
 
-// `file` is the whole file; the result points into it.
-StateFileHeader parse_state_file(std::span<const std::byte> file, std::string_view name);
+// `head` is the beginning of a file of `file_bytes`, at least to the end of the header.
+StateFileHeader parse_state_file(std::span<const std::byte> head, uint64_t file_bytes, std::string_view name);
 
 // `state` holds `tokens`. Returns the bytes of the file. Throws Error{kIo}.
 uint64_t write_state_file(const std::filesystem::path& path, const ModelIdentity& identity,
                           const FileUse& use, std::span<const TokenId> tokens, uint32_t truncatable_to,
                           const SequenceState& state);
 
-// Fills a state of the same model. Throws Error{kCorruptFile, kIo, kNotFound}, also when the file is of another model or
+// Fills a state of the same model, reading through `window`. Throws Error{kCorruptFile, kIo, kNotFound}, also when the file is of another model or
 // holds other tokens; the state is then empty.
 void read_state_file(const std::filesystem::path& path, const ModelIdentity& identity,
-                     std::span<const TokenId> tokens, SequenceState& state);
+                     std::span<const TokenId> tokens, std::span<std::byte> window, SequenceState& state);
 
 void write_file_use(const std::filesystem::path& path, const FileUse& use);
 

@@ -26,12 +26,13 @@ class StateFile : public ::testing::Test {
 
   std::string content() const { return testing::read_file(path); }
   static StateFileHeader parse(const std::string& file) {
-    return parse_state_file(std::as_bytes(std::span(file)), "x.machkv");
+    return parse_state_file(std::as_bytes(std::span(file)), file.size(), "x.machkv");
   }
 
   testing::TempDir folder;
   std::filesystem::path path = folder.path() / "x.machkv";
   FakeStates states{true};
+  std::vector<std::byte> window = std::vector<std::byte>(64);  // smaller than what is read
 };
 
 TEST_F(StateFile, SaysWhatWasWritten) {
@@ -43,7 +44,7 @@ TEST_F(StateFile, SaysWhatWasWritten) {
   EXPECT_EQ(header.use.effective_hits, 2.5);
   EXPECT_EQ(header.use.last_used, 1234);
   const auto state = states.empty();
-  read_state_file(path, kModel, kTokens, *state);
+  read_state_file(path, kModel, kTokens, window, *state);
   EXPECT_EQ(FakeStates::tokens(*state), kTokens);
 }
 
@@ -53,7 +54,7 @@ TEST_F(StateFile, UseIsRewrittenInPlace) {
   write_file_use(path, {std::numeric_limits<double>::quiet_NaN(), 99});
   EXPECT_EQ(parse(content()).use.effective_hits, 0);
   const auto state = states.empty();
-  read_state_file(path, kModel, kTokens, *state);
+  read_state_file(path, kModel, kTokens, window, *state);
   EXPECT_EQ(state->length(), 4U);
 }
 
@@ -65,24 +66,24 @@ TEST_F(StateFile, AnyOtherDamageIsRefusedAndLeavesTheStateEmpty) {
     bad[i] = static_cast<char>(bad[i] ^ 0x20);
     folder.write("x.machkv", bad);
     const auto state = states.empty();
-    EXPECT_MACH_ERROR(read_state_file(path, kModel, kTokens, *state), ErrorCode::kCorruptFile,
+    EXPECT_MACH_ERROR(read_state_file(path, kModel, kTokens, window, *state), ErrorCode::kCorruptFile,
                       HasSubstr("x.machkv"));
     EXPECT_EQ(state->length(), 0U) << i;
   }
   for (size_t size = 0; size < good.size(); ++size) {
     folder.write("x.machkv", good.substr(0, size));
-    EXPECT_MACH_ERROR(read_state_file(path, kModel, kTokens, *states.empty()), ErrorCode::kCorruptFile,
-                      HasSubstr("x.machkv"));
+    EXPECT_MACH_ERROR(read_state_file(path, kModel, kTokens, window, *states.empty()),
+                      ErrorCode::kCorruptFile, HasSubstr("x.machkv"));
   }
   folder.write("x.machkv", good + "x");
-  EXPECT_MACH_ERROR(read_state_file(path, kModel, kTokens, *states.empty()), ErrorCode::kCorruptFile,
+  EXPECT_MACH_ERROR(read_state_file(path, kModel, kTokens, window, *states.empty()), ErrorCode::kCorruptFile,
                     HasSubstr("state size"));
 }
 
 TEST_F(StateFile, AnotherModelOrOtherTokensAreRefused) {
-  EXPECT_MACH_ERROR(read_state_file(path, {7, 9}, kTokens, *states.empty()), ErrorCode::kCorruptFile,
+  EXPECT_MACH_ERROR(read_state_file(path, {7, 9}, kTokens, window, *states.empty()), ErrorCode::kCorruptFile,
                     HasSubstr("another model"));
-  EXPECT_MACH_ERROR(read_state_file(path, kModel, Tokens{4, 5, 6, 8}, *states.empty()),
+  EXPECT_MACH_ERROR(read_state_file(path, kModel, Tokens{4, 5, 6, 8}, window, *states.empty()),
                     ErrorCode::kCorruptFile, HasSubstr("other tokens"));
 }
 

@@ -1,6 +1,7 @@
 #include "model/caches/kv_rows.h"
 
 #include <cstring>
+#include <utility>
 
 #include "model/state_io.h"
 
@@ -22,16 +23,17 @@ void store_kv_row(const KernelSet& kernels, KvElement element, std::span<const f
 }
 
 KvRows::KvRows(const KvShape& shape, uint32_t tokens)
-    : shape_(shape), tokens_(tokens), memory_(shape.token_bytes() * tokens) {}
+    : shape_(shape), tokens_(tokens), own_(shape.token_bytes() * tokens) {}
+
+KvRows::KvRows(const KvShape& shape, uint32_t tokens, SlabPool::Piece piece) noexcept
+    : shape_(shape), tokens_(tokens), piece_(std::move(piece)) {}
 
 void KvRows::write(const KernelSet& kernels, uint32_t slot, std::span<const float> k,
                    std::span<const float> v) noexcept {
   for (uint32_t h = 0; h < shape_.kv_heads; ++h) {
     const size_t first = size_t{h} * shape_.head_dim;
-    store_kv_row(kernels, shape_.element, k.subspan(first, shape_.head_dim),
-                 memory_.data() + offset(0, h, slot));
-    store_kv_row(kernels, shape_.element, v.subspan(first, shape_.head_dim),
-                 memory_.data() + offset(1, h, slot));
+    store_kv_row(kernels, shape_.element, k.subspan(first, shape_.head_dim), data() + offset(0, h, slot));
+    store_kv_row(kernels, shape_.element, v.subspan(first, shape_.head_dim), data() + offset(1, h, slot));
   }
 }
 
@@ -39,8 +41,8 @@ void KvRows::copy_from(const KvRows& source, uint32_t source_slot, uint32_t slot
   if (count == 0) return;
   for (uint32_t plane = 0; plane < 2; ++plane) {
     for (uint32_t h = 0; h < shape_.kv_heads; ++h) {
-      std::memcpy(memory_.data() + offset(plane, h, slot),
-                  source.memory_.data() + source.offset(plane, h, source_slot), count * shape_.head_bytes());
+      std::memcpy(data() + offset(plane, h, slot), source.data() + source.offset(plane, h, source_slot),
+                  count * shape_.head_bytes());
     }
   }
 }
@@ -49,14 +51,14 @@ KvRun KvRows::run(uint32_t slot, uint32_t count, uint32_t position) const noexce
   return {.begin = position,
           .count = count,
           .head_stride = tokens_,
-          .k = memory_.data() + offset(0, 0, slot),
-          .v = memory_.data() + offset(1, 0, slot)};
+          .k = data() + offset(0, 0, slot),
+          .v = data() + offset(1, 0, slot)};
 }
 
 void KvRows::save(StateWriter& writer, uint32_t slot, uint32_t count) const {
   for (uint32_t plane = 0; plane < 2; ++plane) {
     for (uint32_t h = 0; h < shape_.kv_heads; ++h) {
-      writer.bytes({memory_.data() + offset(plane, h, slot), count * shape_.head_bytes()});
+      writer.bytes({data() + offset(plane, h, slot), count * shape_.head_bytes()});
     }
   }
 }
@@ -65,7 +67,7 @@ void KvRows::load(StateReader& reader, uint32_t slot, uint32_t count) {
   for (uint32_t plane = 0; plane < 2; ++plane) {
     for (uint32_t h = 0; h < shape_.kv_heads; ++h) {
       const auto bytes = reader.bytes(count * shape_.head_bytes(), "keys and values");
-      if (!bytes.empty()) std::memcpy(memory_.data() + offset(plane, h, slot), bytes.data(), bytes.size());
+      if (!bytes.empty()) std::memcpy(data() + offset(plane, h, slot), bytes.data(), bytes.size());
     }
   }
 }

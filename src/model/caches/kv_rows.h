@@ -10,6 +10,7 @@
 #include <span>
 
 #include "base/aligned_buffer.h"
+#include "base/slab_pool.h"
 #include "kernels/kernel_set.h"
 #include "quant/kv_row.h"
 
@@ -49,9 +50,11 @@ class KvRows {
   KvRows() noexcept = default;
   // Contents are undefined until written. Throws Error{kOutOfBudget}.
   KvRows(const KvShape& shape, uint32_t tokens);
+  // In a piece of shape.token_bytes() * tokens.
+  KvRows(const KvShape& shape, uint32_t tokens, SlabPool::Piece piece) noexcept;
 
   uint32_t tokens() const noexcept { return tokens_; }
-  uint64_t bytes() const noexcept { return memory_.size(); }
+  uint64_t bytes() const noexcept { return shape_.token_bytes() * tokens_; }
 
   // k, v [kv_heads * head_dim] fp32, head-major.
   void write(const KernelSet& kernels, uint32_t slot, std::span<const float> k,
@@ -66,6 +69,8 @@ class KvRows {
   void load(StateReader& reader, uint32_t slot, uint32_t count);
 
  private:
+  std::byte* data() noexcept { return own_.empty() ? piece_.bytes().data() : own_.data(); }
+  const std::byte* data() const noexcept { return own_.empty() ? piece_.bytes().data() : own_.data(); }
   // plane 0 is K, 1 is V.
   size_t offset(uint32_t plane, uint32_t head, uint32_t slot) const noexcept {
     return ((size_t{plane} * shape_.kv_heads + head) * tokens_ + slot) * shape_.head_bytes();
@@ -73,7 +78,8 @@ class KvRows {
 
   KvShape shape_;
   uint32_t tokens_ = 0;
-  AlignedBuffer memory_;
+  AlignedBuffer own_;  // one of the two
+  SlabPool::Piece piece_;
 };
 
 void save_shape(StateWriter& writer, const KvShape& shape);

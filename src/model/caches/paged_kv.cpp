@@ -36,15 +36,22 @@ struct PagedKv::Snapshot final : LayerSnapshot {
   }
 };
 
+// `more` further blocks will be wanted at once.
+std::shared_ptr<KvRows> PagedKv::new_block(uint32_t more) {
+  return std::make_shared<KvRows>(shape_, kBlockTokens,
+                                  memory_->take(shape_.token_bytes() * kBlockTokens, more));
+}
+
 void PagedKv::stage(uint32_t tokens) {
   const uint32_t used = length_ % kBlockTokens;
   if (used != 0 && blocks_.back().use_count() > 1) {
-    auto own = std::make_shared<KvRows>(shape_, kBlockTokens);
+    auto own = new_block();
     own->copy_from(*blocks_.back(), 0, 0, used);
     blocks_.back() = std::move(own);
   }
   const uint32_t wanted = blocks_for(length_ + tokens);
-  while (blocks_.size() < wanted) blocks_.push_back(std::make_shared<KvRows>(shape_, kBlockTokens));
+  while (blocks_.size() < wanted)
+    blocks_.push_back(new_block(wanted - static_cast<uint32_t>(blocks_.size()) - 1));
   staged_ = tokens;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "model/caches/kv_cache.h"
@@ -14,7 +15,9 @@ class PagedKv final : public KvCache {
  public:
   static constexpr uint32_t kBlockTokens = 64;
 
-  explicit PagedKv(const KvShape& shape) noexcept : KvCache(shape) {}
+  // The blocks come from `memory`, which the layers of a model share.
+  explicit PagedKv(const KvShape& shape, std::shared_ptr<SlabPool> memory = SlabPool::make())
+      : KvCache(shape), memory_(std::move(memory)) {}
 
   void stage(uint32_t tokens) override;
   void write(const KernelSet& kernels, uint32_t position, std::span<const float> k,
@@ -39,7 +42,9 @@ class PagedKv final : public KvCache {
   struct Snapshot;
 
   void drop_blocks_from(uint32_t length) noexcept;
+  std::shared_ptr<KvRows> new_block(uint32_t more = 0);
 
+  std::shared_ptr<SlabPool> memory_;
   Blocks blocks_;
   uint32_t length_ = 0;
   uint32_t staged_ = 0;

@@ -7,12 +7,12 @@
 
 namespace mach {
 
-std::unique_ptr<KvCache> make_kv_cache(const LayerConfig& layer, const ModelOptions& options) {
+std::unique_ptr<KvCache> make_kv_cache(const LayerConfig& layer, const ModelParts& parts) {
   const KvShape shape{.kv_heads = layer.kv_heads,
                       .head_dim = layer.head_dim,
-                      .element = fitting_kv_element(options.kv_element, layer.head_dim)};
-  if (layer.window == 0) return std::make_unique<PagedKv>(shape);
-  return std::make_unique<RingKv>(shape, layer.window, options.rollback_tokens);
+                      .element = fitting_kv_element(parts.options.kv_element, layer.head_dim)};
+  if (layer.window == 0) return std::make_unique<PagedKv>(shape, parts.kv_memory);
+  return std::make_unique<RingKv>(shape, layer.window, parts.options.rollback_tokens);
 }
 
 std::vector<Rope> make_ropes(const ModelConfig& config) { return {config.ropes.begin(), config.ropes.end()}; }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "arch/model_config.h"
+#include "base/slab_pool.h"
 #include "experts/expert_provider.h"
 #include "model/blocks/rope.h"
 #include "model/caches/kv_cache.h"
@@ -25,6 +26,7 @@ struct ModelParts {
   ModelOptions options;  // kv_element is kF32 in exact mode
   std::unique_ptr<WeightStore> weights;
   std::unique_ptr<ExpertProvider> experts;  // goes before the weights
+  std::shared_ptr<SlabPool> kv_memory = SlabPool::make();
 };
 
 // The two halves of Model::open(): the parts of a checkpoint with all experts resident, and the graph over them.
@@ -39,7 +41,7 @@ std::unique_ptr<Model> make_gpt_oss(ModelParts parts);
 std::unique_ptr<Model> make_gemma4(ModelParts parts);
 
 // The KV of an attention layer: a ring where it has a window, pages where it has none.
-std::unique_ptr<KvCache> make_kv_cache(const LayerConfig& layer, const ModelOptions& options);
+std::unique_ptr<KvCache> make_kv_cache(const LayerConfig& layer, const ModelParts& parts);
 
 // One Rope per entry of ModelConfig::ropes, and their tables for a pass (by the same index, in the arena).
 std::vector<Rope> make_ropes(const ModelConfig& config);

@@ -98,7 +98,7 @@ Gemma4::Layer Gemma4::bind_layer(uint32_t i) const {
 std::unique_ptr<SequenceState> Gemma4::new_state() const {
   std::vector<std::unique_ptr<LayerCache>> caches;
   for (const LayerConfig& layer : parts_.config.layers)
-    caches.push_back(layer.kv_source ? nullptr : make_kv_cache(layer, parts_.options));
+    caches.push_back(layer.kv_source ? nullptr : make_kv_cache(layer, parts_));
   return std::make_unique<SequenceState>(std::move(caches));
 }
 

@@ -99,7 +99,7 @@ std::unique_ptr<SequenceState> Qwen35Moe::new_state() const {
     if (layer.mixer == MixerKind::kGatedDelta) {
       caches.push_back(std::make_unique<DeltaState>(delta_shape_, parts_.options.rollback_tokens));
     } else {
-      caches.push_back(make_kv_cache(layer, parts_.options));
+      caches.push_back(make_kv_cache(layer, parts_));
     }
   }
   return std::make_unique<SequenceState>(std::move(caches));
