@@ -204,6 +204,29 @@ TEST(Serve, SimultaneousRequestsGetTheAnswersOfSingleOnes) {
   EXPECT_EQ(server.stop().status, 0);
 }
 
+// The end of the system prompt is a place to go on from in every family, whatever its caches.
+TEST(Serve, AnotherQuestionReusesTheSystemPrompt) {
+  const auto shared = shared_dir();
+  if (!shared) GTEST_SKIP() << kNoSharedDir;
+  std::string system = "You help. ";
+  for (int i = 0; i < 60; ++i) system += "One day Mia took the hat to the garden. ";
+  for (const char* family : {"qwen3_moe", "qwen3_5_moe", "gpt_oss", "gemma4", "deepseek_v4"}) {
+    const ServeProgram server((*shared / "models" / (std::string("mini-") + family)).string());
+    const auto usage = [&](const std::string& question) {
+      const json messages = {{{"role", "system"}, {"content", system}},
+                             {{"role", "user"}, {"content", question}}};
+      const auto answer = server.post("/v1/chat/completions", {{"messages", messages}, {"max_tokens", 1}});
+      return json::parse(answer.body)["usage"];
+    };
+    const int cold = usage("Where is the hat?")["prompt_tokens_details"]["cached_tokens"];
+    const json warm = usage("Name a colour.");
+    EXPECT_EQ(cold, 0) << family;
+    EXPECT_GT(warm["prompt_tokens_details"]["cached_tokens"].get<int>(),
+              warm["prompt_tokens"].get<int>() - 40)
+        << family;
+  }
+}
+
 TEST(Serve, ARepeatedPromptComesFromTheCache) {
   ServeProgram server(demo_model().string());
   std::string text = "Read this. ";

@@ -144,8 +144,10 @@ ServedModel::ServedModel(const LoadedEngine& engine, std::string id)
                                                        defaults_with_tools_.stop_ids)) {
   const ChatFormat* format = engine.chat().format();
   if (format == nullptr) return;
-  const std::vector<TokenId> turn = engine.encode_rendered(format->turn_open);
-  if (!turn.empty()) turn_token_ = turn.front();
+  for (const std::string_view open : {format->turn_open, format->user_open}) {
+    const std::vector<TokenId> turn = engine.encode_rendered(open);
+    if (!turn.empty()) turn_tokens_.push_back(turn.front());
+  }
 }
 
 std::string ServedModel::render(const ChatTask& task) const {
@@ -204,7 +206,9 @@ std::vector<uint32_t> ServedModel::turn_boundaries(std::span<const TokenId> prom
   constexpr size_t kAtEachEnd = 3;
   std::vector<uint32_t> all;
   for (size_t i = 1; i < prompt.size(); ++i) {
-    if (prompt[i] == turn_token_) all.push_back(static_cast<uint32_t>(i));
+    if (std::find(turn_tokens_.begin(), turn_tokens_.end(), prompt[i]) != turn_tokens_.end()) {
+      all.push_back(static_cast<uint32_t>(i));
+    }
   }
   if (all.size() > 2 * kAtEachEnd) all.erase(all.begin() + kAtEachEnd, all.end() - kAtEachEnd);
   return all;

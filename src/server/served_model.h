@@ -63,7 +63,7 @@ class ServedModel {
   const GenerationParams defaults_;
   const GenerationParams defaults_with_tools_;
   const std::unique_ptr<const OutputConstraints> constraints_;
-  TokenId turn_token_ = -1;  // with which a turn of the chat format begins; -1: not known
+  std::vector<TokenId> turn_tokens_;  // with which turns of the chat format begin
 };
 
 }  // namespace mach::server

@@ -22,6 +22,7 @@ struct ChatFormat {
 
   // For starts_in_reasoning(): how the model's turn begins in a prompt, and what opens and closes reasoning there.
   std::string_view turn_open;
+  std::string_view user_open;  // how a user's turn begins, which is where a system prompt ends
   std::string_view reasoning_open;
   std::string_view reasoning_close;
 
