@@ -2,7 +2,7 @@
 """How soon a streamed chat answer begins when a long system prompt was seen before: time_to_first_token.py CHECKPOINT...
 
 Over HTTP, with everything on the way: JSON, the chat template, tokenising. Per checkpoint, medians over several prompts of
-about WORDS words (default 3000 tokens' worth) and a short question:
+WORDS words (the default is about 3000 tokens) and a short question, with thinking off where the model can:
   cold     nothing cached
   memory   the same system prompt, another question
   disk     the same after the server was stopped (SIGTERM) and started again
@@ -37,7 +37,8 @@ class Server:
     def first_token(self, system: str, question: str) -> tuple[float, dict]:
         """Seconds from sending the request to the first piece of the answer, and the usage."""
         body = json.dumps({"messages": [{"role": "system", "content": system}, {"role": "user", "content": question}],
-                           "max_tokens": 16, "temperature": 0, "stream": True, "stream_options": {"include_usage": True}})
+                           "max_tokens": 16, "temperature": 0, "chat_template_kwargs": {"enable_thinking": False},
+                           "stream": True, "stream_options": {"include_usage": True}})
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
         begin = time.perf_counter()
         connection.request("POST", "/v1/chat/completions", body)
