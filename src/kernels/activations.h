@@ -1,9 +1,10 @@
 // The input of one or several products: `count` rows of `dim` floats (each row is a column of the product, usually a
 // token), prepared once however many matrices use it. In fast mode the int8 form is made when the first product needs it:
-// values per group of 32 with an fp32 scale, and the sums of every group that affine and FP4 kernels need.
+// values per group of 32 with an fp32 scale, and the sums of every group that affine and FP4 kernels need. So is the bf16 form,
+// for sets that multiply bf16 weights as they are.
 //
-// An Activations object is meant to be kept and assigned again: its buffers only grow. Single owner; int8() fills a cache
-// and therefore counts as a write. The floats are not copied: they must stay unchanged while products use the object.
+// An Activations object is meant to be kept and assigned again: its buffers only grow. Single owner; int8() and bf16() fill
+// caches and therefore count as writes. The floats are not copied: they must stay unchanged while products use the object.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include <span>
 
 #include "base/aligned_buffer.h"
+#include "base/function_ref.h"
 #include "kernels/compute.h"
 
 namespace mach {
@@ -20,7 +22,7 @@ class Activations {
   Activations() = default;
   Activations(const float* x, uint32_t count, uint32_t dim) { assign(x, count, dim); }
 
-  // Views rows at x + i * stride (stride in floats; 0 = dim). Drops the int8 form of what was assigned before: call it
+  // Views rows at x + i * stride (stride in floats; 0 = dim). Drops the forms of what was assigned before: call it
   // again whenever the floats have changed, also at the same address.
   void assign(const float* x, uint32_t count, uint32_t dim, size_t stride = 0) noexcept;
 
@@ -42,6 +44,10 @@ class Activations {
   enum class Terms : uint8_t { kOne, kTwo };
   kernel::Int8View int8(Compute& compute, uint32_t sum_group, Terms terms = Terms::kOne) const;
 
+  // The bf16 form, made on the first call as the int8 form is: 8 significant bits, or 16 to 17 of two terms. A number that
+  // bf16 rounds to infinity shows in the result as infinity or, of two terms, as NaN.
+  kernel::Bf16View bf16(Compute& compute, Terms terms = Terms::kOne) const;
+
  private:
   // Sums of what the values stand for: of one term, or of two.
   struct Sums {
@@ -50,10 +56,12 @@ class Activations {
     bool valid = false;
   };
   void quantize(Compute& compute, Terms terms) const;
+  void for_rows(Compute& compute, FunctionRef<void(uint32_t i)> prepare_row) const;
   void quantize_row(const KernelSet& kernels, uint32_t i) const noexcept;
   void refine_row(uint32_t i) const noexcept;
   void sum_row(uint32_t i, Terms terms, uint32_t begin, uint32_t end) const noexcept;
   void grow_one_term(Sums& sums) const;
+  void round_row(const KernelSet& kernels, uint32_t i, Terms terms) const noexcept;
 
   const float* x_ = nullptr;
   uint32_t count_ = 0;
@@ -64,6 +72,10 @@ class Activations {
   mutable AlignedBuffer low_;     // the same, of two terms
   mutable AlignedBuffer scales_;  // [count][dim / 32, rounded up to even] fp32
   mutable Sums sums_[2];          // by Terms
+
+  mutable AlignedBuffer bf16_high_;  // [count][bf16 stride]
+  mutable AlignedBuffer bf16_low_;   // the same, of two terms
+  mutable bool bf16_valid_[2] = {};  // by Terms
 };
 
 }  // namespace mach

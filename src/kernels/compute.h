@@ -14,7 +14,9 @@ namespace mach {
 
 enum class Numerics : uint8_t {
   kExact,  // fp32 activations against dequantised weights; results are the same on every machine, thread count and batch
-  kFast,  // int8 activations for integer codecs; the same for any thread count and batch on one kernel set
+  // int8 activations for integer codecs, bf16 ones for bf16 where the set has the instruction; the same for any thread count and
+  // batch on one kernel set
+  kFast,
 };
 
 // A block of memory per worker of a pool, 64-byte aligned.

@@ -6,7 +6,7 @@
 // Common rules. Weight bytes (`std::byte*`) lie at any address; float arrays are aligned as floats. n is any count,
 // zero included. Inputs and outputs do not overlap unless a function says "in place". No kernel allocates or throws.
 //
-// Results are the same, bit for bit, on every instruction set, except int8_rows. Sums of n terms follow one order: lane i
+// Results are the same, bit for bit, on every instruction set, except int8_rows and bf16_rows. Sums of n terms follow one order: lane i
 // of 16 takes elements i, i + 16, i + 32, ... with fused multiply-add (absent elements of the last step count as zeros);
 // then lanes are added pairwise: i with i + 8, then i + 4, i + 2, i + 1.
 #pragma once
@@ -81,6 +81,32 @@ inline constexpr uint32_t kInt8RowTile = 8;
 // a huge page.
 inline constexpr size_t kInt8PanelScratch = 56 * size_t{1024};
 
+// Activations as bf16: x ~ high, or with two terms x ~ high + low, low being what rounding to bf16 left, rounded itself. Row i
+// begins at i * stride elements of each array; rows are padded with zeros to a multiple of 32.
+struct Bf16View {
+  const std::byte* high;
+  const std::byte* low;  // the second term, or null
+  size_t stride;
+};
+
+// The product of bf16 rows, which may begin at any address, with bf16 activations: y[i * y_stride + r] as in Int8Job. Products
+// of two elements are exact, sums fp32; subnormal numbers count as zero. Beside the rounding of x, a result is off by at most
+// (n / 8 + 8) * 2^-24 of the sum of magnitudes. It does not depend on which other rows and columns are in the call, nor on
+// where rows lie. scratch: kBf16Scratch bytes, 64-aligned.
+struct Bf16Job {
+  const WeightMatrix* weight;
+  uint32_t row_begin, row_end;
+  Bf16View x;
+  const uint32_t* columns;
+  uint32_t column_count;
+  float* y;
+  size_t y_stride;
+  std::byte* scratch;
+};
+using Bf16Rows = void(const Bf16Job& job) noexcept;
+
+inline constexpr size_t kBf16Scratch = 64 * size_t{1024};
+
 // One row of activations: values [n rounded up to 64], scales [that / 32]. Per group of 32:
 // amax = largest magnitude; scale = amax / 127, value = round to nearest even of x * (127 / amax). A group whose amax is
 // below 1e-30 becomes zeros; one with a NaN or an infinity gets scale NaN, so that it shows in the result.
@@ -130,15 +156,16 @@ using ArgMax = uint32_t(const float* x, uint32_t n) noexcept;
 using FromHalf = void(const std::byte* x, uint32_t n, float* y) noexcept;
 using ToHalf = void(const float* x, uint32_t n, std::byte* y) noexcept;
 
-// How one instruction set computes with one weight format. `dot_one` null: by way of decoded rows; `int8_rows` null: the codec
-// is always computed in fp32.
+// How one instruction set computes with one weight format. `dot_one` null: by way of decoded rows; `int8_rows` and `bf16_rows`
+// null: the codec is always computed in fp32.
 struct FormatKernels {
   CodecId codec;
   uint8_t bits;
   DecodeRow* decode;
   DotOne* dot_one;
   Int8Rows* int8_rows;
-  Int8Rows* int8_panels;  // for matrices in panel order; scratch: kInt8PanelScratch
+  Int8Rows* int8_panels;          // for matrices in panel order; scratch: kInt8PanelScratch
+  Bf16Rows* bf16_rows = nullptr;  // fast mode, where the set multiplies bf16
 };
 
 }  // namespace mach::kernel

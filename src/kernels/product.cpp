@@ -23,6 +23,7 @@ struct Plan {
   kernel::DotRows* direct;  // not null: the codes are plain floats and need no decoding
   kernel::DotOne* one;      // not null: a single column, straight from the codes
   kernel::Int8Rows* int8;   // not null: with int8 activations
+  kernel::Bf16Rows* bf16;   // not null: with bf16 activations
   Activations::Terms terms;
   bool unpack;  // the kernels want rows and the matrix has panels: these are turned one by one
 };
@@ -34,17 +35,28 @@ Plan plan_of(const Compute& compute, const Product& product) {
   const WeightMatrix& weight = *product.weight;
   const kernel::FormatKernels* format = compute.kernels.find_format(weight.format);
   const bool fast = compute.numerics == Numerics::kFast && !product.force_exact;
-  Plan plan{
-      format, nullptr, nullptr, nullptr, Activations::Terms::kOne, weight.order == WeightOrder::kPanels};
+  Plan plan{.format = format,
+            .direct = nullptr,
+            .one = nullptr,
+            .int8 = nullptr,
+            .bf16 = nullptr,
+            .terms = Activations::Terms::kOne,
+            .unpack = weight.order == WeightOrder::kPanels};
   if (format == nullptr) return plan;
+  const Activations::Terms wanted = product.two_terms ? Activations::Terms::kTwo : Activations::Terms::kOne;
   if (fast && plan.unpack && format->int8_panels != nullptr) {
     plan.int8 = format->int8_panels;
     plan.unpack = false;
-    if (product.two_terms) plan.terms = Activations::Terms::kTwo;
+    plan.terms = wanted;
     return plan;
   }
   if (fast) plan.int8 = format->int8_rows;
   if (weight.global_scale != 1.0F) return plan;
+  if (fast && format->bf16_rows != nullptr) {
+    plan.bf16 = format->bf16_rows;
+    plan.terms = wanted;
+    return plan;
+  }
   const bool few = product.column_count() < kDecodeColumns;
   if (weight.format.codec == CodecId::kF32) plan.direct = compute.kernels.dot_rows_f32;
   if (weight.format.codec == CodecId::kF16 && few) plan.direct = compute.kernels.dot_rows_f16;
@@ -95,6 +107,7 @@ size_t decoded_stride(uint32_t cols) { return round_up(cols, 1024) + 512; }
 
 size_t kernel_scratch_bytes(const Product& product, const Plan& plan) {
   if (plan.int8 != nullptr) return int8_scratch_bytes(product.weight->cols);
+  if (plan.bf16 != nullptr) return kernel::kBf16Scratch;
   return plan.direct != nullptr ? 0 : kRowTile * decoded_stride(product.weight->cols) * sizeof(float);
 }
 
@@ -156,10 +169,26 @@ void run_int8(const Product& product, const Plan& plan, Compute& compute, uint32
   plan.int8(job);
 }
 
+void run_bf16(const Product& product, const Plan& plan, Compute& compute, uint32_t begin, uint32_t end,
+              std::byte* scratch) {
+  const kernel::Bf16Job job{.weight = product.weight,
+                            .row_begin = begin,
+                            .row_end = end,
+                            .x = product.x->bf16(compute, plan.terms),
+                            .columns = product.columns.empty() ? nullptr : product.columns.data(),
+                            .column_count = product.column_count(),
+                            .y = product.y,
+                            .y_stride = product.y_stride,
+                            .scratch = scratch};
+  plan.bf16(job);
+}
+
 void run_rows(const Product& product, const Plan& plan, Compute& compute, uint32_t begin, uint32_t end,
               std::byte* scratch) {
   if (plan.int8 != nullptr) {
     run_int8(product, plan, compute, begin, end, scratch);
+  } else if (plan.bf16 != nullptr) {
+    run_bf16(product, plan, compute, begin, end, scratch);
   } else {
     run_fp32(product, plan, compute.kernels, begin, end, scratch);
   }
@@ -193,8 +222,9 @@ void multiply(Compute& compute, std::span<const Product> products) {
   for (const Product& product : products) {
     check(compute, product);
     const Plan plan = plan_of(compute, product);
-    if (plan.int8 != nullptr)  // prepared before the region
-      product.x->int8(compute, int8_sum_group(product.weight->format), plan.terms);
+    // Prepared before the region.
+    if (plan.int8 != nullptr) product.x->int8(compute, int8_sum_group(product.weight->format), plan.terms);
+    if (plan.bf16 != nullptr) product.x->bf16(compute, plan.terms);
     chunks += chunk_count(product);
     compute.chunk_ends.push_back(chunks);
     scratch = std::max(scratch, scratch_bytes(product, plan));

@@ -29,8 +29,8 @@ struct Product {
   size_t y_stride = 0;  // floats from one input row's results to the next one's; not used for a single one
   const float* bias = nullptr;
   bool force_exact = false;  // exact arithmetic also in fast mode (routers)
-  // In fast mode: int8 activations of two terms, for matrices in panel order. Twice the arithmetic and no more memory
-  // traffic, so it costs nothing in decode.
+  // In fast mode: int8 or bf16 activations of two terms, for matrices in panel order and of bf16. Twice the arithmetic and no
+  // more memory traffic, so it costs nothing in decode.
   bool two_terms = false;
 
   uint32_t column_count() const noexcept {

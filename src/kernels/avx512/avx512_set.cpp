@@ -1,3 +1,5 @@
+#include <array>
+
 #include "kernels/avx2/avx2_kernels.h"
 #include "kernels/avx512/avx512_kernels.h"
 #include "kernels/avx512bf16/avx512bf16_kernels.h"
@@ -6,7 +8,7 @@
 namespace mach {
 namespace {
 
-constexpr kernel::FormatKernels kFormats[] = {
+constexpr std::array kFormats = std::to_array<kernel::FormatKernels>({
     {CodecId::kF32, 32, avx512::decode_f32, nullptr, nullptr, nullptr},
     {CodecId::kF16, 16, avx512::decode_f16, nullptr, nullptr, nullptr},
     {CodecId::kBF16, 16, avx512::decode_bf16, nullptr, nullptr, nullptr},
@@ -24,7 +26,16 @@ constexpr kernel::FormatKernels kFormats[] = {
     {CodecId::kMxFp8, 8, avx512::decode_fp8, avx512::dot_one_fp8, nullptr, nullptr},
     {CodecId::kNvFp4, 4, avx512::decode_nvfp4, nullptr, avx512::int8_nvfp4, avx512::panels_nvfp4},
     {CodecId::kFp8Block, 8, avx512::decode_fp8, avx512::dot_one_fp8, nullptr, nullptr},
-};
+});
+
+// The same where bf16 is multiplied as it is.
+constexpr auto kBf16Formats = [] {
+  auto formats = kFormats;
+  for (kernel::FormatKernels& format : formats) {
+    if (format.codec == CodecId::kBF16) format.bf16_rows = avx512bf16::multiply_bf16;
+  }
+  return formats;
+}();
 
 constexpr KernelSet kRows = {
     .name = "avx512",
@@ -65,6 +76,7 @@ constexpr KernelSet kRows = {
 constexpr KernelSet with_bf16(KernelSet set) {
   set.name = "avx512bf16";
   set.required = set.required | kAvx512bf16;
+  set.formats = kBf16Formats;
   set.attention_bf16 = {avx512bf16::pack_queries_bf16, avx512bf16::attend_bf16};
   set.attention_q8 = {avx512bf16::pack_queries_q8, avx512bf16::attend_q8};
   set.q8_from_f32 = avx512bf16::q8_from_f32;

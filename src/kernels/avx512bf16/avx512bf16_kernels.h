@@ -4,11 +4,14 @@
 #pragma once
 
 #include "kernels/attention_types.h"
+#include "kernels/kernel_types.h"
 
 namespace mach::avx512bf16 {
 
 kernel::PackQueries pack_queries_bf16, pack_queries_q8;
 kernel::Attend attend_bf16, attend_q8;
 kernel::ToQ8 q8_from_f32;
+
+kernel::Bf16Rows multiply_bf16;
 
 }  // namespace mach::avx512bf16
