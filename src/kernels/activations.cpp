@@ -31,9 +31,12 @@ void grow(AlignedBuffer& buffer, size_t bytes) {
   if (buffer.size() < bytes) buffer = AlignedBuffer(bytes);
 }
 
-// Elements from one row of bf16 to the next: an odd multiple of 512 bytes, so that the columns of a tile do not compete for the
+// Elements from one row of bf16 to the next: not a multiple of 2 KiB, so that the columns of a tile do not all compete for the
 // same places of a cache whose ways repeat every 4 KiB.
-uint32_t bf16_stride(uint32_t dim) { return static_cast<uint32_t>(round_up(dim, 512)) + 256; }
+uint32_t bf16_stride(uint32_t dim) {
+  const auto padded = static_cast<uint32_t>(round_up(dim, 32));
+  return padded % 1024 == 0 ? padded + 256 : padded;
+}
 
 // Rows per chunk: about 50 microseconds at a few bytes per nanosecond.
 uint32_t rows_per_chunk(uint32_t dim) { return std::max(1U, 65536U / std::max(1U, dim)); }

@@ -44,7 +44,7 @@ class Activations {
   enum class Terms : uint8_t { kOne, kTwo };
   kernel::Int8View int8(Compute& compute, uint32_t sum_group, Terms terms = Terms::kOne) const;
 
-  // The bf16 form, made on the first call as the int8 form is: 8 significant bits, or 16 to 17 of two terms. A number that
+  // The bf16 form, made on the first call as the int8 form is: 8 significant bits, or 16 of two terms. A number that
   // bf16 rounds to infinity shows in the result as infinity or, of two terms, as NaN.
   kernel::Bf16View bf16(Compute& compute, Terms terms = Terms::kOne) const;
 
