@@ -58,7 +58,8 @@ class MappedPages {
 
 class Holding {
  public:
-  Holding(const ModelConfig& config, const TensorPlan& plan) : plan_(plan), pages_(plan) {
+  Holding(const ModelConfig& config, const TensorPlan& plan)
+      : plan_(plan), copies_rows_(matrix_bytes(plan) >= kHugePagesFrom), pages_(plan) {
     const ParameterList list = arch_row(config.family).parameters(config);
     for (const Parameter& parameter : list.parameters) {
       if (stays_as_stored(parameter)) as_stored_.insert(parameter.name);
@@ -85,23 +86,41 @@ class Holding {
   }
 
  private:
-  // What is neither turned nor packed stays mapped.
+  // What is neither turned nor packed nor copied stays mapped.
   void hold(const WeightRef& ref, bool as_stored, HeldBytes& out) {
+    out.bf16 = out.bf16 || (!as_stored && ref.format.codec == CodecId::kBF16);
     if (ref.transposed) {
       out.copied += uint64_t{ref.rows} * ref.cols * (ref.format.bits / 8);
     } else if (!as_stored && fast_order(ref.format) == WeightOrder::kPanels) {
       out.packed += ordered_bytes(WeightOrder::kPanels, ref.format, ref.rows, ref.cols);
+    } else if (!as_stored && copies_rows_ && is_plain_rows(ref)) {
+      out.packed += ordered_bytes(WeightOrder::kRows, ref.format, ref.rows, ref.cols);
     } else {
       pages_.add(ref);
     }
   }
 
   const TensorPlan& plan_;
+  const bool copies_rows_;
   std::set<std::string, std::less<>> as_stored_;
   MappedPages pages_;
 };
 
 }  // namespace
+
+uint64_t matrix_bytes(const TensorPlan& plan) noexcept {
+  uint64_t sum = 0;
+  for (const auto& [name, ref] : plan.matrices) sum += ref.bytes();
+  for (const ExpertLayerPlan& layer : plan.experts) {
+    for (const ExpertRef& expert : layer.experts)
+      sum += expert.gate.bytes() + expert.up.bytes() + expert.down.bytes();
+  }
+  return sum;
+}
+
+bool is_plain_rows(const WeightRef& ref) noexcept {
+  return ref.format.scale == ScaleType::kNone && !ref.transposed;
+}
 
 HeldWeights held_weights(const ModelConfig& config, const TensorPlan& plan) {
   return Holding(config, plan).run();

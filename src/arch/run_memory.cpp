@@ -136,6 +136,9 @@ uint64_t int8_row(uint64_t dim, uint32_t terms) {
   return scales + terms * (values + sums * kFloat);
 }
 
+// Of its bf16 form; the strides of some sizes are longer.
+uint64_t bf16_row(uint64_t dim, uint32_t terms) { return terms * 2 * round_up(dim, 32); }
+
 }  // namespace
 
 CacheMemory cache_memory(const ModelConfig& config, const RunShape& shape) {
@@ -178,13 +181,16 @@ uint64_t scratch_memory(const ModelConfig& config, const RunShape& shape) {
                         mixer.kept + ffn_floats(config, layer, shape.grouped_experts) + hyper});
     widest = std::max({widest, uint64_t{layer.heads} * layer.head_dim, uint64_t{layer.dense_intermediate}});
   }
-  // Dense layers quantise in two terms, routed experts in one, a row per token and expert.
+  // Dense layers quantise and round in two terms, routed experts in one, a row per token and expert.
   const MoeConfig& moe = config.moe;
   const uint64_t int8 = shape.int8_activations
                             ? int8_row(widest, 2) + moe.top_k * int8_row(moe.intermediate, 1) +
                                   (moe.shared_intermediate > 0 ? int8_row(moe.shared_intermediate, 2) : 0)
                             : 0;
-  return rows * ((always + deepest) * kFloat + int8) + 2 * uint64_t{config.vocab_size} * kFloat +
+  uint64_t bf16 = 0;
+  if (shape.bf16_activations) bf16 += bf16_row(widest, 2) + bf16_row(moe.shared_intermediate, 2);
+  if (shape.bf16_experts) bf16 += moe.top_k * bf16_row(moe.intermediate, 1);
+  return rows * ((always + deepest) * kFloat + int8 + bf16) + 2 * uint64_t{config.vocab_size} * kFloat +
          shape.threads * kThreadScratch;
 }
 

@@ -16,6 +16,8 @@ struct RunShape {
   uint32_t rollback = 32;        // tokens that every cache can take back
   KvElement kv_element = KvElement::kBF16;
   bool int8_activations = true;  // fast mode with low-bit weights
+  bool bf16_activations = true;  // fast mode with bf16 weights outside of routed experts
+  bool bf16_experts = true;      // fast mode with routed experts of bf16
   // Routed experts of a prompt pass keep intermediate values in caches: fast mode with experts of integer or FP4 codes that
   // have a panel order.
   bool grouped_experts = false;

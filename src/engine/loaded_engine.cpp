@@ -119,6 +119,8 @@ uint64_t session_memory(const std::filesystem::path& folder, const EngineOptions
                        .prefill_chunk = options.prefill_chunk,
                        .kv_element = options.exact ? KvElement::kF32 : element,
                        .int8_activations = !options.exact,
+                       .bf16_activations = !options.exact,
+                       .bf16_experts = !options.exact,
                        .threads = static_cast<uint32_t>(threads)};
   const uint64_t others = std::max(1U, options.sequences) - 1;
   return run_memory(config, shape) + others * cache_memory(config, shape).steady();

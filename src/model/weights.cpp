@@ -5,6 +5,7 @@
 
 #include "mach/error.h"
 
+#include "base/checked_math.h"
 #include "base/half.h"
 #include "experts/resident_experts.h"
 #include "quant/codec.h"
@@ -26,9 +27,9 @@ float load_float(CodecId type, const std::byte* p) noexcept {
   }
 }
 
-constexpr uint64_t kHugeFrom = uint64_t{8}
-                               << 20;  // bytes: smaller pieces would waste a good part of a huge page
 constexpr uint64_t kPieceBytes = uint64_t{256} << 10;  // that a thread packs at a time
+// Pieces after which the mapped pages are let go, so that no more than some 64 MiB are there twice.
+constexpr size_t kPiecesPerRelease = 256;
 
 uint64_t float_bytes(CodecId type) noexcept { return type == CodecId::kF32 ? 4 : 2; }
 
@@ -37,6 +38,24 @@ void check_bound_scales(const WeightMatrix& matrix, const std::string& tensor) {
   if (!bad) return;
   throw Error(ErrorCode::kCorruptFile, tensor + ": scale or bias " + std::to_string(bad->index) + " of row " +
                                            std::to_string(bad->row) + " is not a usable number");
+}
+
+// Panels or rows [first, last) of a matrix that one thread copies at a time.
+struct Piece {
+  const WeightMatrix* from;
+  const WeightMatrix* to;
+  uint32_t first, last;
+  std::span<std::byte> block;  // of the whole matrix
+};
+
+void write(const Piece& piece) {
+  if (piece.to->order == WeightOrder::kPanels) {
+    pack_panels(*piece.from, piece.first, piece.last, piece.block);
+    return;
+  }
+  const uint64_t row = piece.to->codes.row_stride;
+  for (uint64_t r = piece.first; r < piece.last; ++r)
+    std::memcpy(piece.block.data() + r * row, piece.from->codes.row(r), row);
 }
 
 // Bytes from the first to behind the last element, of `count` elements `stride` apart.
@@ -94,7 +113,7 @@ void WeightStore::turn(const WeightRef& ref, WeightMatrix& out) {
   const uint64_t line = extent(ref.cols, ref.col_stride, width);
   const auto source =
       view_bytes(ref.codes.tensor, ref.codes.offset, extent(ref.rows, ref.codes.row_stride, line));
-  AlignedBuffer& buffer = owned_.emplace_back(uint64_t{ref.rows} * ref.cols * width);
+  const std::span<std::byte> buffer = own_memory(uint64_t{ref.rows} * ref.cols * width);
   constexpr uint32_t kTile = 32;  // both sides of a tile stay in L1
   for (uint32_t row0 = 0; row0 < ref.rows; row0 += kTile) {
     for (uint32_t col0 = 0; col0 < ref.cols; col0 += kTile) {
@@ -155,84 +174,89 @@ IdTable WeightStore::ids(std::string_view name, uint32_t limit) {
   return {.ids = out, .cols = ref.cols};
 }
 
-bool WeightStore::packs(const WeightRef& ref) const noexcept {
-  if (options_.numerics != Numerics::kFast || options_.kernels == nullptr || ref.transposed) return false;
+std::optional<WeightOrder> WeightStore::packed_order(const WeightRef& ref) const noexcept {
+  if (options_.numerics != Numerics::kFast || options_.kernels == nullptr || ref.transposed) return {};
+  if (large_ && is_plain_rows(ref)) return WeightOrder::kRows;
   const kernel::FormatKernels* kernels = options_.kernels->find_format(ref.format);
-  return fast_order(ref.format) == WeightOrder::kPanels && kernels != nullptr &&
-         kernels->int8_panels != nullptr;
+  const bool panels =
+      fast_order(ref.format) == WeightOrder::kPanels && kernels != nullptr && kernels->int8_panels != nullptr;
+  return panels ? std::optional(WeightOrder::kPanels) : std::nullopt;
+}
+
+uint64_t WeightStore::packed_bytes(const WeightRef& ref) const noexcept {
+  const auto order = packed_order(ref);
+  return order ? ordered_bytes(*order, ref.format, ref.rows, ref.cols) : 0;
 }
 
 uint64_t WeightStore::packed_total() const noexcept {
-  const auto bytes = [&](const WeightRef& ref) {
-    return packs(ref) ? ordered_bytes(WeightOrder::kPanels, ref.format, ref.rows, ref.cols) : 0;
-  };
   uint64_t total = 0;
-  for (const auto& named : plan_.matrices) total += bytes(named.second);
+  for (const auto& named : plan_.matrices) total += packed_bytes(named.second);
   for (const ExpertLayerPlan& layer : plan_.experts) {
-    for (const ExpertRef& ref : layer.experts) total += bytes(ref.gate) + bytes(ref.up) + bytes(ref.down);
+    for (const ExpertRef& ref : layer.experts)
+      total += packed_bytes(ref.gate) + packed_bytes(ref.up) + packed_bytes(ref.down);
   }
   return total;
+}
+
+std::span<std::byte> WeightStore::own_memory(uint64_t size) {
+  return large_ ? arena_.take(size) : owned_.emplace_back(size, kPackedAlignment).bytes();
 }
 
 std::vector<WeightMatrix> WeightStore::pack(std::span<const WeightRef* const> refs) {
   std::vector<WeightMatrix> matrices;
   matrices.reserve(refs.size());
-  std::vector<uint64_t> sizes(refs.size());
+  uint64_t bytes = 0;
   uint64_t size = 0;
-  for (size_t i = 0; i < refs.size(); ++i) {
-    matrices.push_back(bind(*refs[i]));
-    if (packs(*refs[i]))
-      sizes[i] = ordered_bytes(WeightOrder::kPanels, refs[i]->format, refs[i]->rows, refs[i]->cols);
-    size += sizes[i];
+  for (const WeightRef* ref : refs) {
+    matrices.push_back(bind(*ref));
+    bytes += packed_bytes(*ref);
+    size += round_up(packed_bytes(*ref), kPackedAlignment);
   }
-  // Shards that something was copied from.
-  const auto let_go = [&] {
-    uint32_t last = UINT32_MAX;
-    for (const WeightRef* ref : refs) {
-      const uint32_t shard = plan_.tensors[ref->codes.tensor].shard;
-      if (shard == last || !(packs(*ref) || ref->transposed)) continue;
-      release(*ref);
-      last = shard;
-    }
-  };
   if (size == 0) {
-    let_go();
+    let_go(refs);
     return matrices;
   }
 
-  AlignedBuffer& memory =
-      owned_.emplace_back(size, kPackedAlignment, size < kHugeFrom ? PageHint::kDefault : PageHint::kHuge);
-  struct Piece {  // panels of one matrix that a thread packs at a time
-    size_t matrix;
-    uint32_t first, last;
-    std::span<std::byte> block;
-  };
+  const std::span<std::byte> memory = own_memory(size);
   std::vector<Piece> pieces;
   std::vector<WeightMatrix> packed = matrices;
-  for (uint64_t i = 0, offset = 0; i < refs.size(); offset += sizes[i++]) {
-    if (sizes[i] == 0) continue;
-    const auto block = memory.bytes().subspan(offset, sizes[i]);
+  uint64_t offset = 0;
+  for (size_t i = 0; i < refs.size(); ++i) {
+    const auto order = packed_order(*refs[i]);
+    if (!order) continue;
+    const auto block = memory.subspan(offset, packed_bytes(*refs[i]));
+    offset += round_up(block.size(), kPackedAlignment);
     const WeightMatrix& from = matrices[i];
-    packed[i] = ordered_view(WeightOrder::kPanels, from.format, from.rows, from.cols, block.data(),
-                             from.global_scale);
-    const uint32_t panels = panel_count(from.rows);
+    packed[i] = ordered_view(*order, from.format, from.rows, from.cols, block.data(), from.global_scale);
+    const uint32_t units = *order == WeightOrder::kPanels ? panel_count(from.rows) : from.rows;
     const auto step = static_cast<uint32_t>(kPieceBytes / packed[i].codes.row_stride + 1);
-    for (uint32_t first = 0; first < panels; first += step)
-      pieces.push_back({i, first, std::min(first + step, panels), block});
+    for (uint32_t first = 0; first < units; first += step)
+      pieces.push_back({&from, &packed[i], first, std::min(first + step, units), block});
   }
-  const auto run = [&](size_t i, size_t /*worker*/) {
-    const Piece& piece = pieces[i];
-    pack_panels(matrices[piece.matrix], piece.first, piece.last, piece.block);
-  };
-  if (options_.pool != nullptr) {
-    options_.pool->run(pieces.size(), run);
-  } else {
-    for (size_t i = 0; i < pieces.size(); ++i) run(i, 0);
+  for (size_t begin = 0; begin < pieces.size(); begin += kPiecesPerRelease) {
+    const size_t count = std::min(kPiecesPerRelease, pieces.size() - begin);
+    const auto run = [&](size_t i, size_t /*worker*/) { write(pieces[begin + i]); };
+    if (options_.pool != nullptr) {
+      options_.pool->run(count, run);
+    } else {
+      for (size_t i = 0; i < count; ++i) run(i, 0);
+    }
+    let_go(refs);
   }
-  let_go();
-  packed_bytes_ += size;
-  if (options_.progress) options_.progress(packed_bytes_, packed_total());
+  packed_so_far_ += bytes;
+  if (options_.progress) options_.progress(packed_so_far_, packed_total());
   return packed;
+}
+
+// Of the shards that something was copied from.
+void WeightStore::let_go(std::span<const WeightRef* const> refs) const noexcept {
+  uint32_t last = UINT32_MAX;
+  for (const WeightRef* ref : refs) {
+    const uint32_t shard = plan_.tensors[ref->codes.tensor].shard;
+    if (shard == last || !(packed_order(*ref) || ref->transposed)) continue;
+    release(*ref);
+    last = shard;
+  }
 }
 
 // Lets go of all mapped pages of the shard that a packed or turned matrix came from: its planes share pages with others,

@@ -8,6 +8,11 @@
 // into memory of the store's own, on huge pages where the system gives them; the mapped pages they came from are let go, so
 // that there is one copy of a weight. What is computed exactly (Precision::kExact), and what matrix() returns, stays mapped.
 //
+// Rows of plain floats (bf16, f16, fp32) have the order that kernels want, and of a model that is not small they are copied all
+// the same: a mapped file has pages of 4 KiB, whose translations a pass over the weights looks up anew each time. On bare
+// metal that costs some percent; in a virtual machine, where a look-up walks the tables of guest and host, more than reading
+// the bytes itself. The copy costs the time of reading the file once, which the first pass would have taken instead.
+//
 // matrix() and vector() throw Error{kInternal} for a name that the family does not have (TensorPlan), and
 // Error{kCorruptFile} for a view that does not fit its tensor.
 #pragma once
@@ -22,8 +27,10 @@
 #include <string_view>
 #include <vector>
 
+#include "arch/held_weights.h"
 #include "arch/tensor_plan.h"
 #include "base/aligned_buffer.h"
+#include "base/huge_arena.h"
 #include "base/thread_pool.h"
 #include "experts/expert_provider.h"
 #include "io/checkpoint_files.h"
@@ -38,6 +45,8 @@ struct LoadOptions {
   const KernelSet* kernels =
       nullptr;                 // in fast mode: formats are packed for which it has kernels. Null: none are
   ThreadPool* pool = nullptr;  // shares the packing; null: the calling thread alone
+  // From this many bytes of matrices on, the store's own memory is on huge pages, and rows of plain floats are copied there.
+  uint64_t huge_pages_from = kHugePagesFrom;
   // Called after each matrix or layer of experts with the bytes packed so far, and all that will be if everything is bound.
   std::function<void(uint64_t done, uint64_t total)> progress;
 };
@@ -53,7 +62,10 @@ class WeightStore {
  public:
   // The plan was made from the catalog of these files.
   WeightStore(CheckpointFiles files, TensorPlan plan, LoadOptions options = {})
-      : files_(std::move(files)), plan_(std::move(plan)), options_(std::move(options)) {}
+      : files_(std::move(files)),
+        plan_(std::move(plan)),
+        options_(std::move(options)),
+        large_(mach::matrix_bytes(plan_) >= options_.huge_pages_from) {}
   WeightStore(const WeightStore&) = delete;
   WeightStore& operator=(const WeightStore&) = delete;
 
@@ -99,17 +111,24 @@ class WeightStore {
   float scalar(const ScalarRef& ref) const;
   const float* bias(const std::optional<VectorRef>& ref);
 
-  bool packs(const WeightRef& ref) const noexcept;
+  // The order in which a matrix of a linear layer or an expert is copied to the store's own memory; empty: it stays mapped.
+  std::optional<WeightOrder> packed_order(const WeightRef& ref) const noexcept;
+  uint64_t packed_bytes(const WeightRef& ref) const noexcept;
   uint64_t packed_total() const noexcept;
-  // The matrices in panel order, in one piece of memory; those that stay in rows as they are.
+  std::span<std::byte> own_memory(uint64_t size);
+  // The matrices as products want them, what is copied in one piece of memory.
   std::vector<WeightMatrix> pack(std::span<const WeightRef* const> refs);
+  void let_go(std::span<const WeightRef* const> refs) const noexcept;
   void release(const WeightRef& ref) const noexcept;
 
   CheckpointFiles files_;
   TensorPlan plan_;
   LoadOptions options_;
-  uint64_t packed_bytes_ = 0;
-  std::vector<AlignedBuffer> owned_;  // turned matrices, fp32 vectors, ids
+  bool large_;
+  uint64_t packed_so_far_ = 0;
+  std::vector<AlignedBuffer>
+      owned_;        // turned matrices, fp32 vectors, ids; of a small model also what is packed
+  HugeArena arena_;  // what is packed
 };
 
 }  // namespace mach

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -12,7 +13,9 @@
 
 #include "base/half.h"
 #include "io/safetensors_writer.h"
+#include "kernels/kernel_set.h"
 #include "quant/decode.h"
+#include "quant/packing.h"
 #include "support/temp_dir.h"
 
 namespace mach {
@@ -77,6 +80,44 @@ TEST_F(WeightStoreTest, MatricesAreViewsWithTheirStride) {
   const WeightMatrix matrix = weights.matrix("odd");
   EXPECT_THAT(row(matrix, 0), ElementsAre(7, 8, 9, 10, 11));
   EXPECT_THAT(row(matrix, 1), ElementsAre(19, 20, 21, 22, 23));
+}
+
+TEST_F(WeightStoreTest, InFastModeRowsOfAModelThatIsNotSmallAreCopied) {
+  plan_.matrices["odd"] = {
+      .format = kBf16, .rows = 2, .cols = 5, .codes = {.tensor = 2, .offset = 14, .row_stride = 24}};
+  plan_.matrices["even"] = {
+      .format = kBf16, .rows = 2, .cols = 5, .codes = {.tensor = 2, .offset = 2, .row_stride = 24}};
+  ThreadPool pool(2);
+  uint64_t packed = 0;
+  LoadOptions options{.numerics = Numerics::kFast,
+                      .kernels = &select_kernel_set(kNoFeatures),
+                      .pool = &pool,
+                      .huge_pages_from = 1,
+                      .progress = [&](uint64_t done, uint64_t /*total*/) { packed = done; }};
+  WeightStore weights(CheckpointFiles::open(dir_.path()), plan_, options);
+  const WeightMatrix mapped = weights.matrix("odd");
+  EXPECT_EQ(mapped.codes.row_stride, 24U);
+  EXPECT_EQ(weights.linear("odd", Precision::kExact).weight.codes.data, mapped.codes.data);
+  const WeightMatrix odd = weights.linear("odd").weight;
+  const WeightMatrix even = weights.linear("even").weight;
+  EXPECT_EQ(packed, 40U);
+  for (const WeightMatrix& copied : {odd, even}) {
+    EXPECT_EQ(copied.order, WeightOrder::kRows);
+    EXPECT_EQ(copied.codes.row_stride, 10U);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(copied.codes.data) % kPackedAlignment, 0U);
+  }
+  EXPECT_THAT(row(odd, 0), ElementsAre(7, 8, 9, 10, 11));
+  EXPECT_THAT(row(odd, 1), ElementsAre(19, 20, 21, 22, 23));
+  EXPECT_THAT(row(even, 0), ElementsAre(1, 2, 3, 4, 5));
+  EXPECT_THAT(row(even, 1), ElementsAre(13, 14, 15, 16, 17));
+
+  for (const auto& [numerics, from] :
+       {std::pair(Numerics::kExact, uint64_t{1}), std::pair(Numerics::kFast, kHugePagesFrom)}) {
+    options.numerics = numerics;
+    options.huge_pages_from = from;
+    WeightStore stays(CheckpointFiles::open(dir_.path()), plan_, options);
+    EXPECT_EQ(stays.linear("odd").weight.codes.data, stays.matrix("odd").codes.data);
+  }
 }
 
 TEST_F(WeightStoreTest, TransposedMatricesAreTurned) {

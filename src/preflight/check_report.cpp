@@ -208,6 +208,7 @@ class Inspection {
     request.run.int8_activations = is_quantised();
     request.run.grouped_experts = has_grouped_experts();
     request.run.kv_element = options_.kv_element;
+    request.run.bf16_activations = request.run.bf16_experts = !is_quantised();
     if (plan_) hold(request);
     request.expert_cache_bytes = options_.expert_cache_bytes;
     request.draft_bytes = draft_bytes_;
@@ -225,6 +226,8 @@ class Inspection {
   // As the loader holds the weights in fast mode: a sidecar comes before the shards.
   void hold(MemoryRequest& request) const {
     request.held = held_weights(*config_, *plan_);
+    request.run.bf16_activations = request.held->resident.bf16;
+    request.run.bf16_experts = request.held->experts.bf16;
     request.layers = sidecar_ ? expert_layers(*sidecar_) : expert_layers(*plan_);
     std::erase_if(request.layers,
                   [&](const ExpertLayerSpec& layer) { return layer.layer >= config_->layer_count(); });
