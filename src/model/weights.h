@@ -8,10 +8,10 @@
 // into memory of the store's own, on huge pages where the system gives them; the mapped pages they came from are let go, so
 // that there is one copy of a weight. What is computed exactly (Precision::kExact), and what matrix() returns, stays mapped.
 //
-// Rows of plain floats (bf16, f16, fp32) have the order that kernels want, and of a model that is not small they are copied all
-// the same: a mapped file has pages of 4 KiB, whose translations a pass over the weights looks up anew each time. On bare
-// metal that costs some percent; in a virtual machine, where a look-up walks the tables of guest and host, more than reading
-// the bytes itself. The copy costs the time of reading the file once, which the first pass would have taken instead.
+// Rows of plain floats (bf16, f16, fp32) already have that order, and are copied all the same unless the model is small: pages
+// of a mapped file are 4 KiB, and a pass looks up their translations anew each time, in a virtual machine through the tables of
+// guest and host. Loading takes longer by the copy (1.4 to 1.7 s per GB where the host hands out fresh memory on demand, see
+// docs/PERFORMANCE.md). The peak of memory stays about the same: mapped pages are let go piece by piece.
 //
 // matrix() and vector() throw Error{kInternal} for a name that the family does not have (TensorPlan), and
 // Error{kCorruptFile} for a view that does not fit its tensor.
