@@ -132,7 +132,8 @@ bool ThreadPool::claim(size_t worker, size_t& chunk) noexcept {
   std::atomic<uint64_t>& own = shares_[worker].chunks;
   uint64_t share = own.load(std::memory_order_relaxed);
   while (left_in(share) > 0) {
-    if (!own.compare_exchange_weak(share, share + 1, std::memory_order_acquire, std::memory_order_relaxed)) continue;
+    if (!own.compare_exchange_weak(share, share + 1, std::memory_order_acquire, std::memory_order_relaxed))
+      continue;
     chunk = begin_of(share);
     return true;
   }
@@ -147,7 +148,8 @@ bool ThreadPool::claim(size_t worker, size_t& chunk) noexcept {
     }
     if (fullest == nullptr) return false;
     const uint64_t rest = share_of(begin_of(seen), end_of(seen) - 1);
-    if (!fullest->chunks.compare_exchange_strong(seen, rest, std::memory_order_acquire, std::memory_order_relaxed)) {
+    if (!fullest->chunks.compare_exchange_strong(seen, rest, std::memory_order_acquire,
+                                                 std::memory_order_relaxed)) {
       continue;
     }
     chunk = end_of(rest);

@@ -53,8 +53,7 @@ Qwen3Moe::Layer Qwen3Moe::bind_layer(uint32_t i) const {
 
 std::unique_ptr<SequenceState> Qwen3Moe::new_state() const {
   std::vector<std::unique_ptr<LayerCache>> caches;
-  for (const LayerConfig& layer : parts_.config.layers)
-    caches.push_back(make_kv_cache(layer, parts_));
+  for (const LayerConfig& layer : parts_.config.layers) caches.push_back(make_kv_cache(layer, parts_));
   return std::make_unique<SequenceState>(std::move(caches));
 }
 
