@@ -33,6 +33,9 @@ struct EngineOptions {
   uint32_t context_length = 0;   // 0: min(what the model allows, 8192)
   uint32_t prefill_chunk = 512;  // tokens per prompt pass
   std::string kv_cache;  // how keys and values are kept: "bf16" (also empty), "q8"; exact mode keeps fp32
+  // What fast mode makes of bf16 matrices that bear 8 bits beside quantised experts (attention and head of gpt-oss): "q8" (also
+  // empty) holds them in 8 bits, "keep" as the file does. docs/MODELS.md has what it costs.
+  std::string float_weights;
 
   Residency residency = Residency::kAuto;
   std::optional<uint64_t> expert_cache_bytes;  // the bank's cap; empty: from available memory

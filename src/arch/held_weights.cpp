@@ -10,6 +10,7 @@
 #include "arch/parameters.h"
 #include "arch/registry.h"
 #include "base/checked_math.h"
+#include "quant/eight_bit.h"
 #include "quant/packing.h"
 
 namespace mach {
@@ -58,8 +59,8 @@ class MappedPages {
 
 class Holding {
  public:
-  Holding(const ModelConfig& config, const TensorPlan& plan)
-      : plan_(plan), copies_rows_(matrix_bytes(plan) >= kHugePagesFrom), pages_(plan) {
+  Holding(const ModelConfig& config, const TensorPlan& plan, FloatWeights floats)
+      : plan_(plan), rule_(plan, floats), pages_(plan) {
     const ParameterList list = arch_row(config.family).parameters(config);
     for (const Parameter& parameter : list.parameters) {
       if (stays_as_stored(parameter)) as_stored_.insert(parameter.name);
@@ -68,14 +69,15 @@ class Holding {
 
   HeldWeights run() {
     HeldWeights out;
-    for (const auto& [name, ref] : plan_.matrices) hold(ref, as_stored_.contains(name), out.resident);
+    for (const auto& [name, ref] : plan_.matrices)
+      hold(ref, as_stored_.contains(name), name == "lm_head", out.resident);
     for (const auto& [name, ref] : plan_.vectors) out.resident.copied += ref.count * sizeof(float);
     for (const auto& [name, ref] : plan_.integers)
       out.resident.copied += uint64_t{ref.rows} * ref.cols * sizeof(uint32_t);
     out.resident.mapped = pages_.bytes();
     for (const ExpertLayerPlan& layer : plan_.experts) {
       for (const ExpertRef& expert : layer.experts) {
-        for (const auto* ref : {&expert.gate, &expert.up, &expert.down}) hold(*ref, false, out.experts);
+        for (const auto* ref : {&expert.gate, &expert.up, &expert.down}) hold(*ref, false, false, out.experts);
         for (const auto* bias : {&expert.gate_bias, &expert.up_bias, &expert.down_bias}) {
           if (*bias) out.experts.copied += (*bias)->count * sizeof(float);
         }
@@ -87,21 +89,22 @@ class Holding {
 
  private:
   // What is neither turned nor packed nor copied stays mapped.
-  void hold(const WeightRef& ref, bool as_stored, HeldBytes& out) {
-    out.bf16 = out.bf16 || (!as_stored && ref.format.codec == CodecId::kBF16);
+  void hold(const WeightRef& ref, bool as_stored, bool head, HeldBytes& out) {
+    const auto form = as_stored ? std::nullopt : rule_.form(ref);
+    out.bf16 = out.bf16 || (!as_stored && (form ? form->format : ref.format).codec == CodecId::kBF16);
     if (ref.transposed) {
       out.copied += uint64_t{ref.rows} * ref.cols * (ref.format.bits / 8);
-    } else if (!as_stored && fast_order(ref.format) == WeightOrder::kPanels) {
-      out.packed += ordered_bytes(WeightOrder::kPanels, ref.format, ref.rows, ref.cols);
-    } else if (!as_stored && copies_rows_ && is_plain_rows(ref)) {
-      out.packed += ordered_bytes(WeightOrder::kRows, ref.format, ref.rows, ref.cols);
+    } else if (form) {
+      out.packed += ordered_bytes(form->order, form->format, ref.rows, ref.cols);
+      // The head's rows are read again (model/blocks/head.h).
+      if (head && form->format != ref.format) pages_.add(ref);
     } else {
       pages_.add(ref);
     }
   }
 
   const TensorPlan& plan_;
-  const bool copies_rows_;
+  const HoldingRule rule_;
   std::set<std::string, std::less<>> as_stored_;
   MappedPages pages_;
 };
@@ -118,12 +121,30 @@ uint64_t matrix_bytes(const TensorPlan& plan) noexcept {
   return sum;
 }
 
-bool is_plain_rows(const WeightRef& ref) noexcept {
-  return ref.format.scale == ScaleType::kNone && !ref.transposed;
+std::optional<FloatWeights> float_weights_named(std::string_view name) noexcept {
+  if (name == "q8") return FloatWeights::kEightBit;
+  if (name == "keep") return FloatWeights::kKeep;
+  return {};
 }
 
-HeldWeights held_weights(const ModelConfig& config, const TensorPlan& plan) {
-  return Holding(config, plan).run();
+HoldingRule::HoldingRule(const TensorPlan& plan, FloatWeights floats, uint64_t huge_pages_from) noexcept
+    : large_(matrix_bytes(plan) >= huge_pages_from), eight_bit_(floats == FloatWeights::kEightBit) {}
+
+std::optional<HoldingRule::Form> HoldingRule::form(const WeightRef& ref) const noexcept {
+  if (ref.transposed) return {};
+  if (eight_bit_ && ref.eight_bit && can_be_eight_bit(ref.format, ref.cols))
+    return Form{WeightOrder::kPanels, kEightBit};
+  if (fast_order(ref.format) == WeightOrder::kPanels) return Form{WeightOrder::kPanels, ref.format};
+  return form_in_rows(ref);
+}
+
+std::optional<HoldingRule::Form> HoldingRule::form_in_rows(const WeightRef& ref) const noexcept {
+  const bool plain = ref.format.scale == ScaleType::kNone && !ref.transposed;
+  return large_ && plain ? std::optional(Form{WeightOrder::kRows, ref.format}) : std::nullopt;
+}
+
+HeldWeights held_weights(const ModelConfig& config, const TensorPlan& plan, FloatWeights floats) {
+  return Holding(config, plan, floats).run();
 }
 
 }  // namespace mach

@@ -36,6 +36,8 @@ struct Parameter {
   // A matrix that stays as it is stored in fast mode too: looked up row by row, or multiplied in fp32. What `per_expert` or
   // kFloat marks does so as well; see stays_as_stored().
   bool as_stored = false;
+  // A matrix that bears 8 bits: fast mode may hold it so where the file has floats (quant/eight_bit.h).
+  bool eight_bit = false;
 };
 
 inline bool stays_as_stored(const Parameter& parameter) noexcept {

@@ -104,6 +104,7 @@ class PlanBuilder {
     switch (parameter.kind) {
       case ParameterKind::kMatrix:
         plan_.matrices[parameter.name] = lookup_.matrix(module, 0, parameter.rows, parameter.cols).first;
+        plan_.matrices[parameter.name].eight_bit = parameter.eight_bit;
         break;
       case ParameterKind::kVector: {
         VectorRef vector =
@@ -131,12 +132,16 @@ class PlanBuilder {
     const bool tied = config_.tie_word_embeddings || (found.empty() && list_.head_may_be_absent);
     if (tied) {
       plan_.tied_head = true;
-      plan_.matrices[std::string(kHead)] = plan_.matrices.at(std::string(kEmbedding));
+      add_head(plan_.matrices.at(std::string(kEmbedding)));
       head_module_ = found;
       return;
     }
     if (found.empty()) lookup_.fail("lm_head.weight", "is missing, and tie_word_embeddings is false");
-    plan_.matrices[std::string(kHead)] = lookup_.matrix(found, 0, head.rows, head.cols).first;
+    add_head(lookup_.matrix(found, 0, head.rows, head.cols).first);
+  }
+  void add_head(WeightRef matrix) {
+    matrix.eight_bit = parameter(kHead).eight_bit;
+    plan_.matrices[std::string(kHead)] = std::move(matrix);
   }
 
   // All layers or none: a hole would only show when a token is routed into it.

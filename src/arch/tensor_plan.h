@@ -59,6 +59,7 @@ struct WeightRef {
   std::optional<PlaneRef> biases;         // kAffine
   std::optional<ScalarRef> global_scale;  // kNvFp4 of ModelOpt and compressed-tensors
   bool transposed = false;
+  bool eight_bit = false;   // Parameter::eight_bit
   uint64_t col_stride = 0;  // bytes, only if transposed
 
   uint64_t bytes() const noexcept;  // codes, scales and biases that this view covers

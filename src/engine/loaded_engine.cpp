@@ -109,6 +109,14 @@ KvElement kv_element(const EngineOptions& options) {
   return *element;
 }
 
+FloatWeights float_weights(const EngineOptions& options) {
+  if (options.float_weights.empty()) return ModelOptions().float_weights;
+  const auto form = float_weights_named(options.float_weights);
+  if (form) return *form;
+  throw Error(ErrorCode::kInvalidRequest,
+              fmt::format("float_weights: '{}' is not one of q8, keep", options.float_weights));
+}
+
 // What the sequences and their passes take beside the weights. Reads config.json, which tells the sizes, before anything is
 // loaded.
 uint64_t session_memory(const std::filesystem::path& folder, const EngineOptions& options, KvElement element,
@@ -163,6 +171,7 @@ LoadedEngine::LoadedEngine(ModelDirectory directory, const EngineOptions& option
   model_options.numerics = options.exact ? Numerics::kExact : Numerics::kFast;
   model_options.official_round_trips = options.official_round_trips;
   model_options.kv_element = kv_element(options);
+  model_options.float_weights = float_weights(options);
   workspace_.set_numerics(model_options.numerics);
   model_options.residency = residency_options(options);
   model_options.residency.other_bytes =
@@ -241,8 +250,9 @@ void LoadedEngine::describe(const EngineOptions& options, const KernelSet& kerne
   info_.quantisation = plan.quant;
   info_.kernel_set = kernels.name;
   info_.numerics = options.exact ? "exact" : "fast";
-  state_settings_ = fmt::format("{} {} round_trips={} ", info_.numerics, options.exact ? "" : kernels.name,
-                                options.official_round_trips);
+  state_settings_ = fmt::format("{} {} round_trips={} floats={} ", info_.numerics, options.exact ? "" : kernels.name,
+                                options.official_round_trips,
+                                options.float_weights == "keep" ? "keep" : "q8");
   info_.threads = static_cast<uint32_t>(pool_.threads());
   info_.vocab_size = config.vocab_size;
   info_.context_length = limits_.context_length;

@@ -183,6 +183,7 @@ class Bench {
                                 {.depth = middle,
                                  .batch = batch,
                                  .kv_element = options_.kv_element,
+                                 .float_weights = options_.float_weights,
                                  .experts_per_layer = result.routing ? result.routing->pass_experts : 0},
                                 sidecar_);
     result.macs = count_macs(config, middle, 1).total();

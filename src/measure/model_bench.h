@@ -25,6 +25,7 @@ struct BenchOptions {
   uint32_t runs = 3;                      // measured, after one that is not
   uint32_t prefill_chunk = 512;
   KvElement kv_element = KvElement::kBF16;
+  FloatWeights float_weights = FloatWeights::kEightBit;
   uint64_t seed = 1;
 };
 

@@ -7,6 +7,7 @@
 #include "arch/model_bytes.h"
 #include "arch/parameters.h"
 #include "arch/registry.h"
+#include "quant/packing.h"
 
 namespace mach::measure {
 namespace {
@@ -61,8 +62,13 @@ double expected_experts(const MoeConfig& moe, uint32_t tokens) noexcept {
 PassBytes decode_bytes(const ModelConfig& config, const TensorPlan& plan, const DecodePoint& point,
                        std::span<const ExpertLayerSpec> sidecar) {
   PassBytes bytes;
+  const HoldingRule rule(plan, point.float_weights);
   for (const auto& [name, matrix] : plan.matrices) {
-    bytes.resident += is_table(name) ? matrix.bytes() / matrix.rows * point.batch : matrix.bytes();
+    const auto form = rule.form(matrix);
+    const bool rounded = form && form->format != matrix.format && !is_table(name);
+    const uint64_t held =
+        rounded ? ordered_bytes(form->order, form->format, matrix.rows, matrix.cols) : matrix.bytes();
+    bytes.resident += is_table(name) ? held / matrix.rows * point.batch : held;
   }
   for (const auto& [name, vector] : plan.vectors) bytes.resident += vector.bytes();
   for (const auto& [name, ids] : plan.integers) bytes.resident += ids.bytes() / ids.rows * point.batch;

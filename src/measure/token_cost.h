@@ -6,6 +6,7 @@
 #include <span>
 
 #include "arch/expert_record.h"
+#include "arch/held_weights.h"
 #include "arch/model_config.h"
 #include "arch/tensor_plan.h"
 #include "quant/kv_row.h"
@@ -25,6 +26,7 @@ struct DecodePoint {
   uint32_t depth = 0;  // tokens in each sequence
   uint32_t batch = 1;
   KvElement kv_element = KvElement::kBF16;
+  FloatWeights float_weights = FloatWeights::kEightBit;  // kKeep in exact mode
   // Distinct experts per MoE layer; negative: those of tokens that choose independently and uniformly.
   double experts_per_layer = -1;
 };

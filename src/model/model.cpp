@@ -47,6 +47,7 @@ ModelParts open_model_parts(const std::filesystem::path& directory, const ModelO
       .numerics = options.numerics,
       .kernels = options.kernels != nullptr ? options.kernels : &select_kernel_set(probe_cpu_features()),
       .pool = options.load_pool,
+      .float_weights = options.float_weights,
       .progress = options.load_progress};
   parts.weights = std::make_unique<WeightStore>(std::move(files), std::move(plan), load);
   parts.experts = open_experts(directory, parts.config, *parts.weights, options.numerics, options.residency);

@@ -43,6 +43,7 @@ struct ModelOptions {
   // fp32 keeps golden tests tight; bf16 halves the memory, 8 bits quarter it. kF32 is used in exact mode whatever this says.
   KvElement kv_element = KvElement::kBF16;
   ResidencyOptions residency;
+  FloatWeights float_weights = FloatWeights::kEightBit;  // in fast mode
   // How far back every cache must be able to truncate without a snapshot (drafts under verification).
   uint32_t rollback_tokens = 32;
   // What the model will mostly run on: decides which weights are packed in fast mode. Null: the best set of this machine.

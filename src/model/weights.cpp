@@ -10,6 +10,7 @@
 #include "experts/resident_experts.h"
 #include "quant/codec.h"
 #include "quant/decode.h"
+#include "quant/eight_bit.h"
 #include "quant/packing.h"
 #include "quant/validate.h"
 
@@ -49,6 +50,10 @@ struct Piece {
 };
 
 void write(const Piece& piece) {
+  if (piece.to->format != piece.from->format) {
+    encode_eight_bit_panels(*piece.from, piece.first, piece.last, piece.block);
+    return;
+  }
   if (piece.to->order == WeightOrder::kPanels) {
     pack_panels(*piece.from, piece.first, piece.last, piece.block);
     return;
@@ -174,18 +179,17 @@ IdTable WeightStore::ids(std::string_view name, uint32_t limit) {
   return {.ids = out, .cols = ref.cols};
 }
 
-std::optional<WeightOrder> WeightStore::packed_order(const WeightRef& ref) const noexcept {
-  if (options_.numerics != Numerics::kFast || options_.kernels == nullptr || ref.transposed) return {};
-  if (large_ && is_plain_rows(ref)) return WeightOrder::kRows;
-  const kernel::FormatKernels* kernels = options_.kernels->find_format(ref.format);
-  const bool panels =
-      fast_order(ref.format) == WeightOrder::kPanels && kernels != nullptr && kernels->int8_panels != nullptr;
-  return panels ? std::optional(WeightOrder::kPanels) : std::nullopt;
+std::optional<HoldingRule::Form> WeightStore::packed_form(const WeightRef& ref) const noexcept {
+  if (options_.numerics != Numerics::kFast || options_.kernels == nullptr) return {};
+  const auto form = rule_.form(ref);
+  if (!form || form->order == WeightOrder::kRows) return form;
+  const kernel::FormatKernels* kernels = options_.kernels->find_format(form->format);
+  return kernels != nullptr && kernels->int8_panels != nullptr ? form : rule_.form_in_rows(ref);
 }
 
 uint64_t WeightStore::packed_bytes(const WeightRef& ref) const noexcept {
-  const auto order = packed_order(ref);
-  return order ? ordered_bytes(*order, ref.format, ref.rows, ref.cols) : 0;
+  const auto form = packed_form(ref);
+  return form ? ordered_bytes(form->order, form->format, ref.rows, ref.cols) : 0;
 }
 
 uint64_t WeightStore::packed_total() const noexcept {
@@ -199,7 +203,7 @@ uint64_t WeightStore::packed_total() const noexcept {
 }
 
 std::span<std::byte> WeightStore::own_memory(uint64_t size) {
-  return large_ ? arena_.take(size) : owned_.emplace_back(size, kPackedAlignment).bytes();
+  return rule_.large() ? arena_.take(size) : owned_.emplace_back(size, kPackedAlignment).bytes();
 }
 
 std::vector<WeightMatrix> WeightStore::pack(std::span<const WeightRef* const> refs) {
@@ -222,13 +226,14 @@ std::vector<WeightMatrix> WeightStore::pack(std::span<const WeightRef* const> re
   std::vector<WeightMatrix> packed = matrices;
   uint64_t offset = 0;
   for (size_t i = 0; i < refs.size(); ++i) {
-    const auto order = packed_order(*refs[i]);
-    if (!order) continue;
+    const auto form = packed_form(*refs[i]);
+    if (!form) continue;
     const auto block = memory.subspan(offset, packed_bytes(*refs[i]));
     offset += round_up(block.size(), kPackedAlignment);
     const WeightMatrix& from = matrices[i];
-    packed[i] = ordered_view(*order, from.format, from.rows, from.cols, block.data(), from.global_scale);
-    const uint32_t units = *order == WeightOrder::kPanels ? panel_count(from.rows) : from.rows;
+    packed[i] =
+        ordered_view(form->order, form->format, from.rows, from.cols, block.data(), from.global_scale);
+    const uint32_t units = form->order == WeightOrder::kPanels ? panel_count(from.rows) : from.rows;
     const auto step = static_cast<uint32_t>(kPieceBytes / packed[i].codes.row_stride + 1);
     for (uint32_t first = 0; first < units; first += step)
       pieces.push_back({&from, &packed[i], first, std::min(first + step, units), block});
@@ -253,7 +258,7 @@ void WeightStore::let_go(std::span<const WeightRef* const> refs) const noexcept 
   uint32_t last = UINT32_MAX;
   for (const WeightRef* ref : refs) {
     const uint32_t shard = plan_.tensors[ref->codes.tensor].shard;
-    if (shard == last || !(packed_order(*ref) || ref->transposed)) continue;
+    if (shard == last || !(packed_form(*ref) || ref->transposed)) continue;
     release(*ref);
     last = shard;
   }

@@ -8,7 +8,8 @@
 // into memory of the store's own, on huge pages where the system gives them; the mapped pages they came from are let go, so
 // that there is one copy of a weight. What is computed exactly (Precision::kExact), and what matrix() returns, stays mapped.
 //
-// Rows of plain floats (bf16, f16, fp32) already have that order, and are copied all the same unless the model is small: pages
+// Rows of plain floats (bf16, f16, fp32) become 8-bit panels where the family says that they bear it (FloatWeights). Others
+// already have the order of their kernels, and are copied all the same unless the model is small: pages
 // of a mapped file are 4 KiB, and a pass looks up their translations anew each time, in a virtual machine through the tables of
 // guest and host. Loading takes longer by the copy (1.4 to 1.7 s per GB where the host hands out fresh memory on demand, see
 // docs/PERFORMANCE.md). The peak of memory stays about the same: mapped pages are let go piece by piece.
@@ -45,6 +46,7 @@ struct LoadOptions {
   const KernelSet* kernels =
       nullptr;                 // in fast mode: formats are packed for which it has kernels. Null: none are
   ThreadPool* pool = nullptr;  // shares the packing; null: the calling thread alone
+  FloatWeights float_weights = FloatWeights::kEightBit;
   // From this many bytes of matrices on, the store's own memory is on huge pages, and rows of plain floats are copied there.
   uint64_t huge_pages_from = kHugePagesFrom;
   // Called after each matrix or layer of experts with the bytes packed so far, and all that will be if everything is bound.
@@ -65,11 +67,12 @@ class WeightStore {
       : files_(std::move(files)),
         plan_(std::move(plan)),
         options_(std::move(options)),
-        large_(mach::matrix_bytes(plan_) >= options_.huge_pages_from) {}
+        rule_(plan_, options_.float_weights, options_.huge_pages_from) {}
   WeightStore(const WeightStore&) = delete;
   WeightStore& operator=(const WeightStore&) = delete;
 
   const TensorPlan& plan() const noexcept { return plan_; }
+  FloatWeights float_weights() const noexcept { return options_.float_weights; }
 
   WeightMatrix matrix(std::string_view name);
   std::span<const float> vector(std::string_view name);
@@ -111,8 +114,8 @@ class WeightStore {
   float scalar(const ScalarRef& ref) const;
   const float* bias(const std::optional<VectorRef>& ref);
 
-  // The order in which a matrix of a linear layer or an expert is copied to the store's own memory; empty: it stays mapped.
-  std::optional<WeightOrder> packed_order(const WeightRef& ref) const noexcept;
+  // The form in which a matrix of a linear layer or an expert is copied to the store's own memory; empty: it stays mapped.
+  std::optional<HoldingRule::Form> packed_form(const WeightRef& ref) const noexcept;
   uint64_t packed_bytes(const WeightRef& ref) const noexcept;
   uint64_t packed_total() const noexcept;
   std::span<std::byte> own_memory(uint64_t size);
@@ -124,7 +127,7 @@ class WeightStore {
   CheckpointFiles files_;
   TensorPlan plan_;
   LoadOptions options_;
-  bool large_;
+  HoldingRule rule_;
   uint64_t packed_so_far_ = 0;
   std::vector<AlignedBuffer>
       owned_;        // turned matrices, fp32 vectors, ids; of a small model also what is packed

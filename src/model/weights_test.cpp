@@ -15,6 +15,7 @@
 #include "io/safetensors_writer.h"
 #include "kernels/kernel_set.h"
 #include "quant/decode.h"
+#include "quant/eight_bit.h"
 #include "quant/packing.h"
 #include "support/temp_dir.h"
 
@@ -26,7 +27,8 @@ using ::testing::HasSubstr;
 
 constexpr WeightFormat kBf16{.codec = CodecId::kBF16, .bits = 16};
 
-// model.safetensors with "m" bf16 [4, 6] = 0..23, "ids" i64 [2, 2], "v" f32 [4] and "nan" u8 [1] = 0xff.
+// model.safetensors with "m" bf16 [4, 6] = 0..23, "ids" i64 [2, 2], "v" f32 [4], "wide" bf16 [17, 64] with value r + c / 64, and
+// "nan" u8 [1] = 0xff.
 class WeightStoreTest : public ::testing::Test {
  protected:
   WeightStoreTest() {
@@ -35,13 +37,16 @@ class WeightStoreTest : public ::testing::Test {
     const std::array<int64_t, 4> ids = {0, 3, 2, 1};
     const std::array<uint8_t, 1> nan = {0xff};
     const std::array<float, 4> v = {0.5F, 1.5F, 2.5F, 3.5F};
+    std::vector<uint16_t> wide(size_t{17} * 64);
+    for (size_t i = 0; i < wide.size(); ++i) wide[i] = f32_to_bf16(static_cast<float>(i) / 64.0F);
     const TensorData tensors[] = {{{"ids", DType::kI64, {2, 2}}, std::as_bytes(std::span(ids))},
                                   {{"v", DType::kF32, {4}}, std::as_bytes(std::span(v))},
                                   {{"m", DType::kBF16, {4, 6}}, std::as_bytes(std::span(m))},
+                                  {{"wide", DType::kBF16, {17, 64}}, std::as_bytes(std::span(wide))},
                                   {{"nan", DType::kU8, {1}}, std::as_bytes(std::span(nan))}};
     write_safetensors(dir_.path() / "model.safetensors", tensors);
     auto files = CheckpointFiles::open(dir_.path());
-    for (const char* name : {"ids", "v", "m"}) {
+    for (const char* name : {"ids", "v", "m", "wide"}) {
       const CatalogEntry& entry = files.catalog().at(name);
       plan_.tensors.push_back({name, entry.shard, entry.offset, entry.size});
     }
@@ -117,6 +122,42 @@ TEST_F(WeightStoreTest, InFastModeRowsOfAModelThatIsNotSmallAreCopied) {
     options.huge_pages_from = from;
     WeightStore stays(CheckpointFiles::open(dir_.path()), plan_, options);
     EXPECT_EQ(stays.linear("odd").weight.codes.data, stays.matrix("odd").codes.data);
+  }
+}
+
+TEST_F(WeightStoreTest, WhatBearsEightBitsIsRoundedInFastMode) {
+  plan_.matrices["wide"] = {.format = kBf16,
+                            .rows = 17,
+                            .cols = 64,
+                            .codes = {.tensor = 3, .offset = 0, .row_stride = 128},
+                            .eight_bit = true};
+  plan_.matrices["narrow"] = {.format = kBf16,  // rows of 6 are no whole groups
+                              .rows = 4,
+                              .cols = 6,
+                              .codes = {.tensor = 2, .offset = 0, .row_stride = 12},
+                              .eight_bit = true};
+  LoadOptions options{.numerics = Numerics::kFast, .kernels = &select_kernel_set(probe_cpu_features())};
+  {
+    WeightStore weights(CheckpointFiles::open(dir_.path()), plan_, options);
+    const WeightMatrix floats = weights.matrix("wide");
+    const WeightMatrix rounded = weights.linear("wide").weight;
+    ASSERT_EQ(rounded.format, kEightBit);
+    ASSERT_EQ(rounded.order, WeightOrder::kPanels);
+    for (const uint32_t r : {0U, 15U, 16U}) {
+      const auto want = row(floats, r);
+      const auto got = row(rounded, r);
+      // A row spans 1, so half of a 255th of it, and the scale may be rounded up by a part in 128.
+      for (size_t c = 0; c < want.size(); ++c) EXPECT_NEAR(got[c], want[c], 0.5 / 255 * 1.01) << r;
+    }
+    EXPECT_EQ(weights.linear("narrow").weight.codes.data, weights.matrix("narrow").codes.data);
+    EXPECT_EQ(weights.linear("wide", Precision::kExact).weight.codes.data, floats.codes.data);
+  }
+  for (const auto& [numerics, floats] : {std::pair(Numerics::kExact, FloatWeights::kEightBit),
+                                         std::pair(Numerics::kFast, FloatWeights::kKeep)}) {
+    options.numerics = numerics;
+    options.float_weights = floats;
+    WeightStore stays(CheckpointFiles::open(dir_.path()), plan_, options);
+    EXPECT_EQ(stays.linear("wide").weight.codes.data, stays.matrix("wide").codes.data);
   }
 }
 

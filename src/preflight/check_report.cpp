@@ -225,7 +225,7 @@ class Inspection {
 
   // As the loader holds the weights in fast mode: a sidecar comes before the shards.
   void hold(MemoryRequest& request) const {
-    request.held = held_weights(*config_, *plan_);
+    request.held = held_weights(*config_, *plan_, options_.float_weights);
     request.run.bf16_activations = request.held->resident.bf16;
     request.run.bf16_experts = request.held->experts.bf16;
     request.layers = sidecar_ ? expert_layers(*sidecar_) : expert_layers(*plan_);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "arch/held_weights.h"
 #include "arch/model_bytes.h"
 #include "arch/serving_paths.h"
 #include "preflight/forecast.h"
@@ -23,6 +24,7 @@ struct CheckOptions {
   std::optional<std::filesystem::path> draft_dir;
   std::optional<MemoryInfo> memory;  // of this machine; empty: not known
   KvElement kv_element = KvElement::kBF16;
+  FloatWeights float_weights = FloatWeights::kEightBit;
   std::optional<double> memory_bandwidth;  // bytes per second
   std::optional<double> disk_rate;         // bytes per second
   uint32_t threads = 1;

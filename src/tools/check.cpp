@@ -46,6 +46,7 @@ struct Arguments {
   bool json = false, all_archs = false, local_only = false, measure_disk = false;
   std::string draft_dir, revision, cache_dir;
   std::string kv_cache = "bf16";
+  std::string float_weights = "q8";
   std::optional<uint32_t> context_length;
   std::optional<double> expert_cache_gb, bandwidth;
 };
@@ -66,6 +67,7 @@ CheckOptions check_options(const Arguments& arguments, const ModelSource& source
   if (!arguments.draft_dir.empty()) options.draft_dir = arguments.draft_dir;
   options.memory = memory_info();
   options.kv_element = kv_element_named(arguments.kv_cache).value_or(KvElement::kBF16);
+  options.float_weights = float_weights_named(arguments.float_weights).value_or(FloatWeights::kEightBit);
   options.threads = std::max(1U, std::thread::hardware_concurrency());
   const auto profile = load_host_profile(cache_root(arguments.cache_dir));
   if (arguments.bandwidth) {
@@ -132,6 +134,9 @@ int run_check(int argc, char** argv) {
   app.add_option("--kv-cache", arguments.kv_cache,
                  "How keys and values are kept: bf16, or q8 for half the memory (default: bf16)")
       ->check(CLI::IsMember({"bf16", "q8"}));
+  app.add_option("--float-weights", arguments.float_weights,
+                 "How bf16 attention and head beside 4-bit experts (gpt-oss) are held: q8 or keep (default: q8)")
+      ->check(CLI::IsMember({"q8", "keep"}));
   app.add_flag("--local-only", arguments.local_only, "Use no network");
   app.add_option("--revision", arguments.revision, "Branch, tag or commit of a hub id (default main)");
   app.add_option("--cache-dir", arguments.cache_dir,

@@ -45,6 +45,10 @@ void EngineArguments::add_to(CLI::App& app) {
   app.add_option("--kv-cache", options.kv_cache,
                  "How keys and values are kept: bf16, or q8 for half the memory (default: bf16)")
       ->check(CLI::IsMember({"bf16", "q8"}));
+  app.add_option("--float-weights", options.float_weights,
+                 "How bf16 attention and head beside 4-bit experts (gpt-oss) are held: q8 rounds them to 8 "
+                 "bits, keep does not (default: q8; with --exact always keep)")
+      ->check(CLI::IsMember({"q8", "keep"}));
   app.add_option("--kernels,--kernel-set", options.kernel_set,
                  "Kernel set, such as avx512, avx2, neon or scalar (default: the best this machine runs)");
   app.add_flag_function(

@@ -104,9 +104,11 @@ Parameter& ParameterWriter::table(std::string_view name, uint32_t rows, uint32_t
   return add(name, ParameterKind::kVector, rows, cols);
 }
 
-void ParameterWriter::linear(std::string_view name, uint32_t rows, uint32_t cols, bool bias) {
-  matrix(name, rows, cols).precision = WeightPrecision::kLinear;
+Parameter& ParameterWriter::linear(std::string_view name, uint32_t rows, uint32_t cols, bool bias) {
   if (bias) vector(fmt::format("{}.bias", name), rows);
+  Parameter& weight = matrix(name, rows, cols);
+  weight.precision = WeightPrecision::kLinear;
+  return weight;
 }
 
 void ParameterWriter::gated_mlp(std::string_view module, uint32_t width, uint32_t hidden) {

@@ -56,8 +56,8 @@ class ParameterWriter {
   Parameter& matrix(std::string_view name, uint32_t rows, uint32_t cols);
   Parameter& vector(std::string_view name, uint32_t count);
   Parameter& table(std::string_view name, uint32_t rows, uint32_t cols);
-  // A Linear, with or without a bias.
-  void linear(std::string_view name, uint32_t rows, uint32_t cols, bool bias);
+  // A Linear, with or without a bias; answers with the matrix.
+  Parameter& linear(std::string_view name, uint32_t rows, uint32_t cols, bool bias);
   // gate_proj, up_proj and down_proj of a gated MLP.
   void gated_mlp(std::string_view module, uint32_t width, uint32_t hidden);
 

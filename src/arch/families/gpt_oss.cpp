@@ -63,7 +63,10 @@ ParameterList gpt_oss_parameters(const ModelConfig& config) {
   const uint32_t hidden = config.hidden_size;
   write.matrix("embed_tokens", config.vocab_size, hidden).as_stored = true;
   write.vector("norm", hidden);
-  write.matrix("lm_head", config.vocab_size, hidden);
+  // In the published files experts have 4 bits and everything else is bf16, half of what a token reads. Keys and values are
+  // the small part, and rounding them costs most.
+  const bool eight_bit = config.quant.method == QuantMethod::kMxFp4;
+  write.matrix("lm_head", config.vocab_size, hidden).eight_bit = eight_bit;
   for (uint32_t i = 0; i < config.layer_count(); ++i) {
     const LayerConfig& layer = config.layers[i];
     const uint32_t q_width = layer.heads * layer.head_dim;
@@ -71,10 +74,10 @@ ParameterList gpt_oss_parameters(const ModelConfig& config) {
     write.at(fmt::format("layers.{}.", i));
     write.vector("input_layernorm", hidden);
     write.vector("post_attention_layernorm", hidden);
-    write.linear("self_attn.q_proj", q_width, hidden, config.attention_bias);
+    write.linear("self_attn.q_proj", q_width, hidden, config.attention_bias).eight_bit = eight_bit;
     write.linear("self_attn.k_proj", kv_width, hidden, config.attention_bias);
     write.linear("self_attn.v_proj", kv_width, hidden, config.attention_bias);
-    write.linear("self_attn.o_proj", hidden, q_width, config.attention_bias);
+    write.linear("self_attn.o_proj", hidden, q_width, config.attention_bias).eight_bit = eight_bit;
     write.vector("self_attn.sinks", layer.heads);
     write.matrix("mlp.router", layer.experts, hidden).per_expert = true;
     write.vector("mlp.router.bias", layer.experts).per_expert = true;

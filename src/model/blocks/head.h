@@ -19,6 +19,9 @@ struct Head {
   RmsNorm norm;
   Linear projection;             // [vocab, hidden]
   std::optional<float> softcap;  // logits = c * tanh(logits / c)
+  // The matrix as the file has it, where the projection may hold it in 8 bits. Then the largest logits of a row, 32 or a few more,
+  // are computed once more from these rows in fp32: among them the choice is made, and nearly all of the probability is theirs.
+  WeightMatrix stored = {};
 };
 
 // Copies the given rows of x into the arena.

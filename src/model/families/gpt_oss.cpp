@@ -22,7 +22,8 @@ GptOss::GptOss(ModelParts parts)
       ropes_(make_ropes(parts_.config)),
       head_{.norm = {parts_.weights->vector("norm"), parts_.config.rms_norm_eps},
             .projection = parts_.weights->linear("lm_head"),
-            .softcap = {}} {
+            .softcap = {},
+            .stored = parts_.weights->matrix("lm_head")} {
   for (uint32_t i = 0; i < parts_.config.layer_count(); ++i) layers_.push_back(bind_layer(i));
 }
 
