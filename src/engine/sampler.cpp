@@ -1,8 +1,6 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -10,48 +8,33 @@
 
 #include "mach/error.h"
 
+#include "base/block_maxima.h"
+#include "engine/token_weights.h"
+
 namespace mach {
 namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
-constexpr double kWeightOne = 1099511627776.0;  // 2^40: a sum over 2^24 tokens stays below 2^64
+
+// Weights from here on differ between logits that differ by kLogitStep times the temperature.
+constexpr uint64_t kFineWeight = uint64_t{1} << 20;
+constexpr double kLogitStep = 1e-5;
 
 // The largest logit, the smaller id on a tie. NaN and +inf mean a broken model or file; they must not become
 // text.
-TokenId largest(std::span<const float> logits) {
-  TokenId best = 0;
-  float value = kForbidden;
+TokenId largest(std::span<const float> logits, std::vector<float>& maxima) {
+  maxima.resize(maxima_count(logits.size()));
+  find_block_maxima(logits, maxima);
   bool sound = true;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    sound &= logits[i] < std::numeric_limits<float>::infinity();
-    if (logits[i] > value) {
-      value = logits[i];
-      best = static_cast<TokenId>(i);
-    }
+  for (const float logit : logits) sound &= logit < std::numeric_limits<float>::infinity();
+  if (sound) {
+    const auto block = static_cast<size_t>(std::max_element(maxima.begin(), maxima.end()) - maxima.begin());
+    const auto first = logits.begin() + static_cast<std::ptrdiff_t>(block * kMaximaBlock);
+    return static_cast<TokenId>(std::find(first, logits.end(), maxima[block]) - logits.begin());
   }
-  if (sound) return best;
   const auto bad = std::find_if(logits.begin(), logits.end(), [](float x) { return !(x < INFINITY); });
   throw Error(ErrorCode::kInternal,
               fmt::format("logits: token {} is {}, every logit must be finite", bad - logits.begin(), *bad));
-}
-
-// 1 / n! for n = 0 ... 11.
-constexpr std::array<double, 12> kInverseFactorials = [] {
-  std::array<double, 12> table{1};
-  for (size_t n = 1; n < table.size(); ++n) table[n] = table[n - 1] / static_cast<double>(n);
-  return table;
-}();
-
-// floor(2^x * 2^40) for x <= 0, 0 where that is below 1. IEEE double operations only: exp() of the C library
-// differs in the last bit between libraries and processors, and the same seed must give the same text.
-uint64_t weight_of_power(double x) noexcept {
-  if (!(x > -41)) return 0;
-  const auto whole = static_cast<int64_t>(x - 0.5);  // nearest, x being negative
-  const double y = (x - static_cast<double>(whole)) * 0.69314718055994530942;
-  double power = 0;  // e^y, |y| <= 0.347: the Taylor series to y^11 errs by 7e-15
-  for (size_t n = kInverseFactorials.size(); n-- > 0;) power = power * y + kInverseFactorials[n];
-  const auto scale = std::bit_cast<double>(static_cast<uint64_t>(1023 + 40 + whole) << 52);  // 2^(40 + whole)
-  return static_cast<uint64_t>(power * scale);
 }
 
 }  // namespace
@@ -83,7 +66,7 @@ SampledToken Sampler::sample(std::span<const float> logits, TokenMask allowed) {
   }
   logits = logits.first(vocabulary_);
   SampledToken token;
-  token.id = largest(logits);
+  token.id = largest(logits, maxima_);
 
   const bool adjusts =
       penalties_ || !params_.logit_bias.empty() || !params_.suppressed.empty() || !allowed.empty();
@@ -92,7 +75,7 @@ SampledToken Sampler::sample(std::span<const float> logits, TokenMask allowed) {
     penalise();
     for (const LogitBias& entry : params_.logit_bias) adjusted_[static_cast<size_t>(entry.id)] += entry.bias;
     forbid(allowed);
-    token.id = largest(adjusted_);
+    token.id = largest(adjusted_, maxima_);
     if (adjusted_[static_cast<size_t>(token.id)] == kForbidden) {
       throw Error(ErrorCode::kInvalidRequest,
                   "sampling: the grammar and suppress_tokens leave no token to choose");
@@ -126,14 +109,10 @@ void Sampler::forbid(TokenMask allowed) {
 TokenId Sampler::draw(TokenId likeliest) {
   const double top = adjusted_[static_cast<size_t>(likeliest)];
   const double log2_scale = 1.44269504088896340736 / static_cast<double>(params_.temperature);
-  candidates_.clear();
-  for (size_t i = 0; i < adjusted_.size(); ++i) {
-    const uint64_t weight = weight_of_power((static_cast<double>(adjusted_[i]) - top) * log2_scale);
-    if (weight > 0) candidates_.push_back({weight, static_cast<TokenId>(i)});
-  }
+  if (!find_top_k(top, log2_scale)) find_all(top, log2_scale);
 
   const Candidate last = last_kept();
-  const auto least = static_cast<uint64_t>(std::ceil(static_cast<double>(params_.min_p) * kWeightOne));
+  const auto least = static_cast<uint64_t>(std::ceil(static_cast<double>(params_.min_p) * kTokenWeightOne));
   const auto is_kept = [&](const Candidate& c) {
     return c.weight >= least && (c.weight > last.weight || (c.weight == last.weight && c.id <= last.id));
   };
@@ -146,6 +125,49 @@ TokenId Sampler::draw(TokenId likeliest) {
     rest -= c.weight;
   }
   return likeliest;  // not reached: rest < total
+}
+
+void Sampler::find_all(double top, double log2_scale) {
+  weights_.resize(adjusted_.size());
+  token_weights(adjusted_, top, log2_scale, weights_);
+  candidates_.clear();
+  for (size_t i = 0; i < weights_.size(); ++i) {
+    if (weights_[i] > 0) candidates_.push_back({weights_[i], static_cast<TokenId>(i)});
+  }
+}
+
+// With top-k few logits matter: those of the k-th largest and above, and whatever has the weight of the k-th. Gives up where
+// weights are so small that it cannot tell.
+bool Sampler::find_top_k(double top, double log2_scale) {
+  const size_t blocks = maxima_count(adjusted_.size());
+  if (params_.top_k == 0 || params_.top_k > blocks / 2) return false;
+  maxima_.resize(2 * blocks);
+  const std::span<float> maxima(maxima_.data(), blocks);
+  const std::span<float> sorted(maxima_.data() + blocks, blocks);
+  find_block_maxima(adjusted_, maxima);
+  std::copy(maxima.begin(), maxima.end(), sorted.begin());
+  const float bound = kth_largest(sorted, params_.top_k);
+  uint64_t weight = 0;
+  token_weights({&bound, 1}, top, log2_scale, {&weight, 1});
+  if (weight < kFineWeight) return false;
+
+  const auto least =
+      static_cast<float>(static_cast<double>(bound) - kLogitStep * static_cast<double>(params_.temperature));
+  few_.clear();
+  candidates_.clear();
+  for (size_t b = 0; b < blocks; ++b) {
+    if (maxima[b] < least) continue;
+    const size_t end = std::min((b + 1) * kMaximaBlock, adjusted_.size());
+    for (size_t i = b * kMaximaBlock; i < end; ++i) {
+      if (!(adjusted_[i] >= least)) continue;
+      few_.push_back(adjusted_[i]);
+      candidates_.push_back({0, static_cast<TokenId>(i)});
+    }
+  }
+  weights_.resize(few_.size());
+  token_weights(few_, top, log2_scale, weights_);
+  for (size_t i = 0; i < candidates_.size(); ++i) candidates_[i].weight = weights_[i];
+  return true;
 }
 
 // The least likely candidate that top-k and top-p keep. Works on a copy, so that the draw goes through the

@@ -61,13 +61,16 @@ class Sampler {
 
  private:
   struct Candidate {
-    uint64_t weight;  // probability relative to the likeliest token's, times 2^40
+    uint64_t weight;  // engine/token_weights.h
     TokenId id;
   };
 
   void penalise();
   void forbid(TokenMask allowed);
   TokenId draw(TokenId likeliest);
+  // The candidates: all tokens whose weight is not 0, or those that top-k may keep.
+  void find_all(double top, double log2_scale);
+  bool find_top_k(double top, double log2_scale);
   Candidate last_kept() const;
   void add_logprobs(std::span<const float> logits, SampledToken& token) const;
 
@@ -79,6 +82,9 @@ class Sampler {
   std::unordered_map<TokenId, uint32_t> generated_;  // occurrences; a token of the prompt alone stands at 0
   std::vector<float> adjusted_;                      // the logits after steps 1 to 3
   std::vector<Candidate> candidates_;                // in id order
+  std::vector<uint64_t> weights_;                    // scratch, like the next two
+  std::vector<float> maxima_;
+  std::vector<float> few_;
 };
 
 }  // namespace mach

@@ -175,6 +175,26 @@ TEST(Sampler, SelectionOverALargeVocabularyMatchesSorting) {
   }
 }
 
+// The few candidates of top-k are found by another way than all tokens: with ties at the boundary, with logits so low that their
+// weights are alike, and where the last of the k has no weight at all.
+TEST(Sampler, TopKOfALargeVocabularyMatchesSorting) {
+  std::vector<float> coarse = random_logits(50000, 5, 3);
+  for (float& x : coarse) x = std::round(4 * x) / 4;
+  std::vector<float> steep(50000);
+  for (size_t i = 0; i < steep.size(); ++i) steep[i] = -static_cast<float>(i * 7919 % 50000) * 2.1F;
+  for (const auto& logits : {random_logits(50000, 4, 3), coarse, steep}) {
+    for (const uint32_t k : {1U, 2U, 20U, 64U}) {
+      for (const float top_p : {1.0F, 0.8F}) {
+        const auto expected = reference_distribution(logits, params(1, k, top_p, 0));
+        for (const auto& [id, share] : draw_many(logits, params(1, k, top_p, 0), 300)) {
+          ASSERT_TRUE(expected.contains(id)) << "k " << k << ", top-p " << top_p;
+          EXPECT_NEAR(share, expected.at(id), 0.15);
+        }
+      }
+    }
+  }
+}
+
 TEST(Sampler, EqualLogitsAtTheBoundaryKeepTheSmallerIds) {
   const std::vector<float> logits(100, 1.5F);
   for (const auto& [id, share] : draw_many(logits, params(1, 10, 1, 0), 500)) EXPECT_LT(id, 10);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <numeric>
 
 #include "base/checked_math.h"
 
@@ -74,7 +73,7 @@ void Activations::set_piece(const KernelSet& kernels, uint32_t i, uint32_t first
                         values_.as<int8_t>().data() + size_t{i} * padded_dim(dim_) + first,
                         scales + first / 32);
   if (first + size == dim_) std::fill(scales + padded_dim(dim_) / 32, scales + scales_of(dim_), 0.0F);
-  sum_row(i, Terms::kOne, first, first + size);
+  sum_row(kernels, i, Terms::kOne, first, first + size);
 }
 
 kernel::Int8View Activations::int8(Compute& compute, uint32_t sum_group, Terms terms) const {
@@ -99,8 +98,8 @@ void Activations::quantize(Compute& compute, Terms terms) const {
 
   for_rows(compute, [&](uint32_t i) {
     if (first) quantize_row(compute.kernels, i);
-    if (terms == Terms::kTwo) refine_row(i);
-    sum_row(i, terms, 0, dim_);
+    if (terms == Terms::kTwo) refine_row(compute.kernels, i);
+    sum_row(compute.kernels, i, terms, 0, dim_);
   });
   sums.valid = true;
 }
@@ -159,43 +158,25 @@ void Activations::quantize_row(const KernelSet& kernels, uint32_t i) const noexc
   std::fill(scales + padded_dim(dim_) / 32, scales + scales_of(dim_), 0.0F);
 }
 
-// low = what the first term leaves, in steps of scale / 256.
-void Activations::refine_row(uint32_t i) const noexcept {
-  const int8_t* values = values_.as<int8_t>().data() + size_t{i} * padded_dim(dim_);
-  const float* scales = scales_.as<float>().data() + size_t{i} * scales_of(dim_);
-  int8_t* low = low_.as<int8_t>().data() + size_t{i} * padded_dim(dim_);
-  std::fill_n(low, padded_dim(dim_), int8_t{0});
-  constexpr float kToNearest =
-      0x1.8p23F;  // adding it leaves whole numbers: a rounding that vectorises everywhere
-  for (uint32_t begin = 0; begin < dim_; begin += 32) {
-    const float scale = scales[begin / 32];
-    if (!(scale > 0.0F)) continue;  // nothing there, or not a number
-    const uint32_t end = std::min(dim_, begin + 32);
-    const float steps = 256.0F / scale;
-    for (uint32_t k = begin; k < end; ++k) {
-      const float rest = (row(i)[k] - scale * static_cast<float>(values[k])) * steps;
-      const float whole = (std::clamp(rest, -127.0F, 127.0F) + kToNearest) - kToNearest;
-      low[k] = static_cast<int8_t>(whole);
-    }
-  }
+void Activations::refine_row(const KernelSet& kernels, uint32_t i) const noexcept {
+  const size_t begin = size_t{i} * padded_dim(dim_);
+  kernels.refine_int8(row(i), dim_, values_.as<int8_t>().data() + begin,
+                      scales_.as<float>().data() + size_t{i} * scales_of(dim_),
+                      low_.as<int8_t>().data() + begin);
 }
 
 // The sums of values [begin, end) of a row; begin is a multiple of 128.
-void Activations::sum_row(uint32_t i, Terms terms, uint32_t begin, uint32_t end) const noexcept {
+void Activations::sum_row(const KernelSet& kernels, uint32_t i, Terms terms, uint32_t begin,
+                          uint32_t end) const noexcept {
   Sums& stored = sums_[static_cast<size_t>(terms)];
-  const int8_t* values = values_.as<int8_t>().data() + size_t{i} * padded_dim(dim_);
+  const size_t row_begin = size_t{i} * padded_dim(dim_);
   const float* scales = scales_.as<float>().data() + size_t{i} * scales_of(dim_);
   int32_t* totals = stored.totals.as<int32_t>().data() + size_t{i} * totals_of(dim_);
   float* sums = stored.floats.as<float>().data() + size_t{i} * sums_length(dim_);
   const float unit = terms == Terms::kTwo ? 0x1p-8F : 1.0F;
-  const auto sum = [](const int8_t* p) { return std::accumulate(p, p + 16, 0); };
-  for (uint32_t g = begin / 16; g < padded_dim(end) / 16; ++g) {
-    totals[g] = sum(values + size_t{16} * g);
-    if (terms == Terms::kTwo) {
-      totals[g] =
-          256 * totals[g] + sum(low_.as<int8_t>().data() + size_t{i} * padded_dim(dim_) + size_t{16} * g);
-    }
-  }
+  kernels.total_int8(values_.as<int8_t>().data() + row_begin + begin,
+                     terms == Terms::kTwo ? low_.as<int8_t>().data() + row_begin + begin : nullptr,
+                     padded_dim(end) - begin, totals + begin / 16);
   for (uint32_t g = begin / 16; g < sums_of(end, 16); ++g) {
     sums[g] = scales[g / 2] * (unit * static_cast<float>(totals[g]));
   }

@@ -20,6 +20,8 @@ struct KernelSet {
   // Products (use multiply() of kernels/product.h, which splits the work and picks the kernel).
   std::span<const kernel::FormatKernels> formats;
   kernel::QuantizeInt8* quantize_int8;
+  kernel::RefineInt8* refine_int8;
+  kernel::TotalInt8* total_int8;
 
   // Rows of plain floats: products with f32, f16 and bf16 weights, and attention (keys are rows, queries columns).
   kernel::DotRows *dot_rows_f32, *dot_rows_f16, *dot_rows_bf16;

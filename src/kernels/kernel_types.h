@@ -112,6 +112,14 @@ inline constexpr size_t kBf16Scratch = 64 * size_t{1024};
 // below 1e-30 becomes zeros; one with a NaN or an infinity gets scale NaN, so that it shows in the result.
 using QuantizeInt8 = void(const float* x, uint32_t n, int8_t* values, float* scales) noexcept;
 
+// The second term of such a row: low [n rounded up to 64] = what scale * value leaves of x in steps of scale / 256, rounded to
+// nearest even, at most 127 in magnitude. Zeros in groups whose scale is zero or not a number.
+using RefineInt8 = void(const float* x, uint32_t n, const int8_t* values, const float* scales,
+                        int8_t* low) noexcept;
+
+// totals[g] = sum of 16 values, or of 256 * value + low where low is not null, from 16 g on; n is a multiple of 64.
+using TotalInt8 = void(const int8_t* values, const int8_t* low, uint32_t n, int32_t* totals) noexcept;
+
 // y = x * (1 / sqrt(sum(x * x) / n + eps)), then * w where w is not null. In place allowed (y == x).
 using RmsNorm = void(const float* x, const float* w, float eps, uint32_t n, float* y) noexcept;
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <memory>
+#include <numeric>
 
 #include <gtest/gtest.h>
 
@@ -200,6 +201,30 @@ TEST_P(ProductTest, ActivationsQuantiseAlikeOnEverySet) {
     kernels().quantize_int8(x.get(), n, reinterpret_cast<int8_t*>(b.data()), b_scales.get());
     EXPECT_EQ(std::memcmp(a.data(), b.data(), padded), 0) << "n " << n;
     EXPECT_TRUE(same_bits(b_scales.span(), a_scales.span())) << "n " << n;
+
+    const auto* first = reinterpret_cast<const int8_t*>(a.data());
+    GuardedBytes low_bytes(padded);
+    auto* low = reinterpret_cast<int8_t*>(low_bytes.data());
+    std::fill_n(low, padded, int8_t{99});
+    kernels().refine_int8(x.get(), n, first, a_scales.get(), low);
+    for (uint32_t i = 0; i < padded; ++i) {
+      const float scale = a_scales.span()[i / 32];
+      const bool rounded = i < n && scale > 0.0F;
+      const double rest = rounded ? 256.0 * (double{values[i]} / scale - first[i]) : 0.0;
+      EXPECT_NEAR(low[i], std::clamp(rest, -127.0, 127.0), rounded ? 0.502 : 0.0) << "n " << n << ", " << i;
+    }
+    std::vector<int32_t> totals(padded / 16);
+    kernels().total_int8(first, nullptr, padded, totals.data());
+    for (uint32_t g = 0; g < totals.size(); ++g)
+      EXPECT_EQ(totals[g], std::accumulate(first + 16 * g, first + 16 * g + 16, 0));
+    kernels().total_int8(first, low, padded, totals.data());
+    for (uint32_t g = 0; g < totals.size(); ++g) {
+      EXPECT_EQ(totals[g], 256 * std::accumulate(first + 16 * g, first + 16 * g + 16, 0) +
+                               std::accumulate(low + 16 * g, low + 16 * g + 16, 0));
+    }
+    std::vector<int8_t> scalar_low(padded);
+    scalar.refine_int8(x.get(), n, first, a_scales.get(), scalar_low.data());
+    EXPECT_EQ(std::memcmp(scalar_low.data(), low, padded), 0) << "n " << n;
   }
 }
 

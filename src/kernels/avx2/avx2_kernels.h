@@ -23,6 +23,8 @@ kernel::Int8Rows int8_affine2, int8_affine3, int8_affine4, int8_affine5, int8_af
 kernel::Int8Rows int8_mxfp4, int8_nvfp4;
 kernel::Int8Rows panels_affine2, panels_affine4, panels_affine8, panels_mxfp4, panels_nvfp4;
 kernel::QuantizeInt8 quantize_int8;
+kernel::RefineInt8 refine_int8;
+kernel::TotalInt8 total_int8;
 
 kernel::PackQueries pack_queries_f32;
 kernel::Attend attend_bf16, attend_q8;

@@ -1,6 +1,7 @@
 // Conversions between fp32 and the 16-bit floats, and quantisation of activations.
 #include "kernels/avx2/avx2_kernels.h"
 #include "kernels/avx2/simd.h"
+#include "kernels/int8_terms.h"
 
 namespace mach::avx2 {
 namespace {
@@ -71,6 +72,15 @@ void quantize_int8(const float* x, uint32_t n, int8_t* values, float* scales) no
     const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
     _mm256_storeu_si256(out, _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
   }
+}
+
+void refine_int8(const float* x, uint32_t n, const int8_t* values, const float* scales,
+                 int8_t* low) noexcept {
+  refine_int8_loop(x, n, values, scales, low);
+}
+
+void total_int8(const int8_t* values, const int8_t* low, uint32_t n, int32_t* totals) noexcept {
+  total_int8_loop(values, low, n, totals);
 }
 
 }  // namespace mach::avx2

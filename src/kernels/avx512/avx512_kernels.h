@@ -25,6 +25,8 @@ kernel::Int8Rows panels_affine2, panels_affine4, panels_affine8, panels_mxfp4, p
 // For many columns; jobs of panels_* that have them go there. groups of up to 512 inputs.
 kernel::Int8Rows gemm_affine2, gemm_affine4, gemm_affine8, gemm_mxfp4, gemm_nvfp4;
 kernel::QuantizeInt8 quantize_int8;
+kernel::RefineInt8 refine_int8;
+kernel::TotalInt8 total_int8;
 
 kernel::RmsNorm rms_norm;
 kernel::Scale scale;

@@ -64,4 +64,38 @@ void quantize_int8(const float* x, uint32_t n, int8_t* values, float* scales) no
   }
 }
 
+void refine_int8(const float* x, uint32_t n, const int8_t* values, const float* scales,
+                 int8_t* low) noexcept {
+  const uint32_t padded = (n + 63) / 64 * 64;
+  for (uint32_t i = 0; i < padded; i += 16) {
+    const float scale = scales[i / 32];
+    auto* out = reinterpret_cast<__m128i*>(low + i);
+    if (i >= n || !(scale > 0.0F)) {
+      _mm_storeu_si128(out, _mm_setzero_si128());
+      continue;
+    }
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(values + i));
+    const __m512 first = _mm512_mul_ps(all(scale), _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
+    __m512 rest = _mm512_mul_ps(_mm512_sub_ps(load_part(x + i, first_lanes(n - i)), first), all(256.0F / scale));
+    rest = _mm512_min_ps(_mm512_max_ps(rest, all(-127.0F)), all(127.0F));
+    _mm_storeu_si128(out, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(rest)));
+  }
+}
+
+void total_int8(const int8_t* values, const int8_t* low, uint32_t n, int32_t* totals) noexcept {
+  const __m512i ones = _mm512_set1_epi8(1);
+  // Sums of 16 in every fourth lane.
+  const auto sums = [&](const int8_t* p) {
+    __m512i sum = _mm512_dpbusd_epi32(_mm512_setzero_si512(), ones, _mm512_loadu_si512(p));
+    sum = _mm512_add_epi32(sum, _mm512_shuffle_epi32(sum, _MM_PERM_CDAB));
+    return _mm512_add_epi32(sum, _mm512_shuffle_epi32(sum, _MM_PERM_BADC));
+  };
+  for (uint32_t i = 0; i < n; i += 64) {
+    __m512i sum = sums(values + i);
+    if (low != nullptr) sum = _mm512_add_epi32(_mm512_slli_epi32(sum, 8), sums(low + i));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(totals + i / 16),
+                     _mm512_castsi512_si128(_mm512_maskz_compress_epi32(0x1111, sum)));
+  }
+}
+
 }  // namespace mach::avx512

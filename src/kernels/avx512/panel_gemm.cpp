@@ -103,11 +103,30 @@ inline __m512i repeat4(const int8_t* p) noexcept {
   __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(codes), "v"(x));
 }
 
+// What will be wanted soon: `bytes` at each of two addresses. Tiles ask for it a few lines per unit of inputs, since a core has
+// few buffers for lines on their way and a prefetch without one holds up the loads behind it.
+struct Ahead {
+  const std::byte* at[kPanels];
+  size_t bytes;
+  size_t per_unit;  // a whole number of lines
+
+  [[gnu::always_inline]] void next() noexcept {
+    const size_t now = bytes < per_unit ? bytes : per_unit;
+    for (size_t i = 0; i < now; i += kLine) {
+#pragma GCC unroll 8
+      for (uint32_t r = 0; r < kPanels; ++r) _mm_prefetch(at[r] + i, _MM_HINT_T1);
+    }
+#pragma GCC unroll 8
+    for (uint32_t r = 0; r < kPanels; ++r) at[r] += now;
+    bytes -= now;
+  }
+};
+
 // C columns over the units of a block. y [C][panels][16].
 template <class Codec, uint32_t Terms, uint32_t C>
 void tile(const Buffers& buffers, const Column* columns, uint32_t first_col, uint32_t units,
           uint32_t units_per_group, uint32_t sums_at, const int32_t (*starts)[kDepth / 16],
-          float (*sums)[kPanels][16]) noexcept {
+          float (*sums)[kPanels][16], Ahead& wanted) noexcept {
   constexpr uint32_t R = kPanels;
   constexpr float kScale = Codec::kScale / (Terms == 2 ? 256.0F : 1.0F);
   const Block& block = buffers.block;
@@ -128,6 +147,7 @@ void tile(const Buffers& buffers, const Column* columns, uint32_t first_col, uin
   uint32_t group = 0;
   uint32_t in_group = 0;
   for (uint32_t unit = 0; unit < units; ++unit) {
+    wanted.next();
     __m512i dots[Terms][C][R];
 #pragma GCC unroll 8
     for (uint32_t c = 0; c < C; ++c) {
@@ -189,18 +209,6 @@ void tile(const Buffers& buffers, const Column* columns, uint32_t first_col, uin
   for (uint32_t c = 0; c < C; ++c) {
 #pragma GCC unroll 8
     for (uint32_t r = 0; r < R; ++r) _mm512_store_ps(sums[c][r], y[c][r]);
-  }
-}
-
-// What a loop over tiles prefetches: `bytes` at each of two addresses, a share per tile.
-struct Ahead {
-  const std::byte* at[kPanels];
-  size_t bytes;
-};
-
-inline void prefetch(const Ahead& ahead, size_t begin, size_t end) noexcept {
-  for (uint32_t r = 0; r < kPanels; ++r) {
-    for (size_t i = begin; i < end; i += kLine) _mm_prefetch(ahead.at[r] + i, _MM_HINT_T1);
   }
 }
 
@@ -272,10 +280,10 @@ class Gemm {
     size_t bytes = size_t{at_once} * layout.stripe_bytes;
     if (layout.panel_bytes - begin < bytes) bytes = layout.panel_bytes - begin;
     if (row >= job_.row_end) {
-      if (job_.next == nullptr) return {{nullptr, nullptr}, 0};
-      return {{job_.next, job_.next + layout.panel_bytes}, bytes};
+      if (job_.next == nullptr) return {{nullptr, nullptr}, 0, 0};
+      return {{job_.next, job_.next + layout.panel_bytes}, bytes, 0};
     }
-    return {{panel(row) + begin, panel(second(row)) + begin}, bytes};
+    return {{panel(row) + begin, panel(second(row)) + begin}, bytes, 0};
   }
 
   void load_starts(const Depth& depth) noexcept {
@@ -292,33 +300,29 @@ class Gemm {
     }
   }
 
-  void all_columns(const Depth& depth, const Ahead& next) noexcept {
+  void all_columns(const Depth& depth, Ahead next) noexcept {
     const uint32_t units = (depth.cols + Codec::kUnit - 1) / Codec::kUnit;
     uint32_t tiles = (columns_ + kTile - 1) / kTile;
-    const size_t share = (next.bytes / tiles + kLine) / kLine * kLine;
-    size_t done = 0;
+    next.per_unit = (next.bytes / (tiles * units) + kLine) / kLine * kLine;
     for (uint32_t first = 0; first < columns_; --tiles) {
-      const size_t end = done + share < next.bytes ? done + share : next.bytes;
-      prefetch(next, done, end);
-      done = end;
       const uint32_t width = (columns_ - first + tiles - 1) / tiles;
       switch (width) {
         case 1:
-          one_tile<1>(depth, units, first);
+          one_tile<1>(depth, units, first, next);
           break;
         case 2:
-          one_tile<2>(depth, units, first);
+          one_tile<2>(depth, units, first, next);
           break;
         case 3:
-          one_tile<3>(depth, units, first);
+          one_tile<3>(depth, units, first, next);
           break;
         case 4:
-          one_tile<4>(depth, units, first);
+          one_tile<4>(depth, units, first, next);
           break;
         default:
           if constexpr (Terms == 1) {
-            if (width == 5) one_tile<5>(depth, units, first);
-            if (width == 6) one_tile<6>(depth, units, first);
+            if (width == 5) one_tile<5>(depth, units, first, next);
+            if (width == 6) one_tile<6>(depth, units, first, next);
           }
           break;
       }
@@ -327,10 +331,10 @@ class Gemm {
   }
 
   template <uint32_t C>
-  void one_tile(const Depth& depth, uint32_t units, uint32_t first) noexcept {
+  void one_tile(const Depth& depth, uint32_t units, uint32_t first, Ahead& next) noexcept {
     const uint32_t group = job_.weight->format.group;
     tile<Codec, Terms, C>(buffers_, buffers_.columns + first, depth.first_col, units, group / Codec::kUnit,
-                          depth.first_col / group, buffers_.starts + first, buffers_.y + first);
+                          depth.first_col / group, buffers_.starts + first, buffers_.y + first, next);
   }
 
   void store(uint32_t first, uint32_t row) noexcept {

@@ -1,6 +1,7 @@
 // Conversions between fp32 and the 16-bit floats, and quantisation of activations.
 #include "kernels/neon/neon_kernels.h"
 #include "kernels/neon/simd.h"
+#include "kernels/int8_terms.h"
 
 namespace mach::neon {
 namespace {
@@ -64,6 +65,15 @@ void quantize_int8(const float* x, uint32_t n, int8_t* values, float* scales) no
     };
     for (uint32_t k = 0; k < 8; k += 2) vst1_s8(values + i + 4 * k, eight(k));
   }
+}
+
+void refine_int8(const float* x, uint32_t n, const int8_t* values, const float* scales,
+                 int8_t* low) noexcept {
+  refine_int8_loop(x, n, values, scales, low);
+}
+
+void total_int8(const int8_t* values, const int8_t* low, uint32_t n, int32_t* totals) noexcept {
+  total_int8_loop(values, low, n, totals);
 }
 
 }  // namespace mach::neon

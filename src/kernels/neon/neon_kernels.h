@@ -17,6 +17,8 @@ kernel::DecodeRow decode_mxfp4, decode_nvfp4, decode_fp8;  // fp8: kMxFp8 and kF
 kernel::Int8Rows int8_affine2, int8_affine3, int8_affine4, int8_affine5, int8_affine6, int8_affine8;
 kernel::Int8Rows int8_mxfp4, int8_nvfp4;
 kernel::QuantizeInt8 quantize_int8;
+kernel::RefineInt8 refine_int8;
+kernel::TotalInt8 total_int8;
 
 kernel::RmsNorm rms_norm;
 kernel::Scale scale;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/int8_terms.h"
 #include "kernels/scalar/scalar_kernels.h"
 #include "quant/codec.h"
 #include "quant/decode.h"
@@ -38,6 +39,15 @@ void quantize_int8(const float* x, uint32_t n, int8_t* values, float* scales) no
     const float inverse = 127.0F / amax;
     for (uint32_t i = begin; i < end; ++i) values[i] = static_cast<int8_t>(std::nearbyint(x[i] * inverse));
   }
+}
+
+void refine_int8(const float* x, uint32_t n, const int8_t* values, const float* scales,
+                 int8_t* low) noexcept {
+  refine_int8_loop(x, n, values, scales, low);
+}
+
+void total_int8(const int8_t* values, const int8_t* low, uint32_t n, int32_t* totals) noexcept {
+  total_int8_loop(values, low, n, totals);
 }
 
 namespace {

@@ -14,6 +14,8 @@ kernel::MixRows mix_rows_f32, mix_rows_f16, mix_rows_bf16;
 kernel::DecodeRow decode_row;             // of every format
 kernel::Int8Rows int8_panels, int8_rows;  // of every integer format
 kernel::QuantizeInt8 quantize_int8;
+kernel::RefineInt8 refine_int8;
+kernel::TotalInt8 total_int8;
 
 kernel::PackQueries pack_queries_f32;
 kernel::Attend attend_bf16, attend_q8;

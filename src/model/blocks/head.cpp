@@ -1,10 +1,8 @@
 #include "model/blocks/head.h"
 
 #include <algorithm>
-#include <functional>
-#include <limits>
 
-#include "base/checked_math.h"
+#include "base/block_maxima.h"
 #include "model/pass.h"
 #include "model/workspace.h"
 
@@ -28,34 +26,24 @@ namespace {
 
 constexpr uint32_t kComputedAgain = 32;
 constexpr uint32_t kAtMost = 256;  // where more logits are equal
-constexpr uint32_t kBlock = 64;    // logits per maximum
 
 // Replaces the largest logits of one row. scratch [2 * blocks + hidden].
 void refine_largest(const KernelSet& kernels, const Head& head, std::span<const float> x,
                     std::span<float> logits, float* scratch) {
   const WeightMatrix& stored = head.stored;
-  const size_t blocks = ceil_div(logits.size(), kBlock);
+  const size_t blocks = maxima_count(logits.size());
   const std::span<float> maxima(scratch, blocks);
   const std::span<float> sorted(scratch + blocks, blocks);
   float* weights = scratch + 2 * blocks;
-  for (size_t b = 0; b < blocks; ++b) {
-    float most = -std::numeric_limits<float>::infinity();
-    for (const float logit : logits.subspan(b * kBlock, std::min<size_t>(kBlock, logits.size() - b * kBlock)))
-      most = logit > most ? logit : most;
-    maxima[b] = most;
-  }
-  // So many blocks reach this, so the largest logits do, too.
+  find_block_maxima(logits, maxima);
   std::copy(maxima.begin(), maxima.end(), sorted.begin());
-  const size_t last = std::min<size_t>(kComputedAgain, blocks) - 1;
-  std::nth_element(sorted.begin(), sorted.begin() + static_cast<ptrdiff_t>(last), sorted.end(),
-                   std::greater<>());
-  const float least = sorted[last];
+  const float least = kth_largest(sorted, std::min<size_t>(kComputedAgain, blocks));
 
   const auto decode = kernels.find_format(stored.format)->decode;
   uint32_t done = 0;
   for (size_t b = 0; b < blocks; ++b) {
     if (maxima[b] < least) continue;
-    for (size_t i = b * kBlock; i < std::min<size_t>((b + 1) * kBlock, logits.size()); ++i) {
+    for (size_t i = b * kMaximaBlock; i < std::min((b + 1) * kMaximaBlock, logits.size()); ++i) {
       if (!(logits[i] >= least) || done == kAtMost) continue;
       decode(stored, static_cast<uint32_t>(i), weights);
       logits[i] =
@@ -77,7 +65,7 @@ void compute_logits(Workspace& workspace, const Head& head, const FloatRows& x, 
   workspace.multiply({head.projection.times(*input, out)});
   const KernelSet& kernels = workspace.kernels();
   if (head.stored.codes.data != nullptr && head.stored.format != head.projection.weight.format) {
-    workspace.reserve_worker_floats(2 * ceil_div(size_t{out.dim}, size_t{kBlock}) + x.dim);
+    workspace.reserve_worker_floats(2 * maxima_count(out.dim) + x.dim);
     workspace.for_items(out.count, 2 * out.span().size(), [&](size_t row, size_t worker) {
       refine_largest(kernels, head, x.row_span(row), out.row_span(row), workspace.worker_floats(worker));
     });
