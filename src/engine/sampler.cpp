@@ -1,8 +1,11 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -15,6 +18,8 @@ namespace mach {
 namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
+
+constexpr size_t kWeightBits = 41;  // of the largest weight, 2^40
 
 // Weights from here on differ between logits that differ by kLogitStep times the temperature.
 constexpr uint64_t kFineWeight = uint64_t{1} << 20;
@@ -186,11 +191,17 @@ Sampler::Candidate Sampler::last_kept() const {
     if (params_.top_p >= 1) return kept.back();
   }
 
-  // Halve the range that holds the boundary: each step looks at half as many candidates as the one before.
-  uint64_t total = 0;
-  for (const Candidate& c : kept) total += c.weight;
+  // By powers of two first: only those of one power hold the boundary.
+  std::array<uint64_t, kWeightBits + 1> mass{};
+  for (const Candidate& c : kept) mass[static_cast<size_t>(std::bit_width(c.weight))] += c.weight;
+  const uint64_t total = std::accumulate(mass.begin(), mass.end(), uint64_t{0});
   auto wanted =
       static_cast<uint64_t>(std::ceil(static_cast<double>(params_.top_p) * static_cast<double>(total)));
+  size_t bits = kWeightBits;
+  for (; bits > 1 && mass[bits] < wanted; --bits) wanted -= mass[bits];
+  std::erase_if(kept, [&](const Candidate& c) { return static_cast<size_t>(std::bit_width(c.weight)) != bits; });
+
+  // Halve the range that holds it: each step looks at half as many candidates as the one before.
   auto first = kept.begin();
   auto end = kept.end();
   while (end - first > 1) {
