@@ -77,7 +77,8 @@ class Holding {
     out.resident.mapped = pages_.bytes();
     for (const ExpertLayerPlan& layer : plan_.experts) {
       for (const ExpertRef& expert : layer.experts) {
-        for (const auto* ref : {&expert.gate, &expert.up, &expert.down}) hold(*ref, false, false, out.experts);
+        for (const auto* ref : {&expert.gate, &expert.up, &expert.down})
+          hold(*ref, false, false, out.experts);
         for (const auto* bias : {&expert.gate_bias, &expert.up_bias, &expert.down_bias}) {
           if (*bias) out.experts.copied += (*bias)->count * sizeof(float);
         }

@@ -19,7 +19,8 @@ inline void find_block_maxima(std::span<const float> values, std::span<float> ma
   constexpr size_t kLanes = 16;  // side by side, which compilers turn into vector instructions
   const auto larger = [](float a, float b) { return a > b ? a : b; };
   for (size_t b = 0; b < maxima.size(); ++b) {
-    const auto block = values.subspan(b * kMaximaBlock, std::min(kMaximaBlock, values.size() - b * kMaximaBlock));
+    const auto block =
+        values.subspan(b * kMaximaBlock, std::min(kMaximaBlock, values.size() - b * kMaximaBlock));
     float lanes[kLanes];
     std::fill_n(lanes, kLanes, -std::numeric_limits<float>::infinity());
     size_t i = 0;

@@ -36,8 +36,9 @@ TEST(BlockMaxima, TheKthIsReachedByKValues) {
   for (const size_t k : {size_t{1}, size_t{20}, maxima.size()}) {
     find_block_maxima(values, maxima);
     const float bound = kth_largest(maxima, k);
-    EXPECT_GE(static_cast<size_t>(std::count_if(values.begin(), values.end(), [&](float v) { return v >= bound; })),
-              k);
+    EXPECT_GE(
+        static_cast<size_t>(std::count_if(values.begin(), values.end(), [&](float v) { return v >= bound; })),
+        k);
   }
 }
 

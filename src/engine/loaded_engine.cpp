@@ -250,9 +250,9 @@ void LoadedEngine::describe(const EngineOptions& options, const KernelSet& kerne
   info_.quantisation = plan.quant;
   info_.kernel_set = kernels.name;
   info_.numerics = options.exact ? "exact" : "fast";
-  state_settings_ = fmt::format("{} {} round_trips={} floats={} ", info_.numerics, options.exact ? "" : kernels.name,
-                                options.official_round_trips,
-                                options.float_weights == "keep" ? "keep" : "q8");
+  state_settings_ =
+      fmt::format("{} {} round_trips={} floats={} ", info_.numerics, options.exact ? "" : kernels.name,
+                  options.official_round_trips, options.float_weights == "keep" ? "keep" : "q8");
   info_.threads = static_cast<uint32_t>(pool_.threads());
   info_.vocab_size = config.vocab_size;
   info_.context_length = limits_.context_length;

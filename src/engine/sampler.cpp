@@ -199,7 +199,8 @@ Sampler::Candidate Sampler::last_kept() const {
       static_cast<uint64_t>(std::ceil(static_cast<double>(params_.top_p) * static_cast<double>(total)));
   size_t bits = kWeightBits;
   for (; bits > 1 && mass[bits] < wanted; --bits) wanted -= mass[bits];
-  std::erase_if(kept, [&](const Candidate& c) { return static_cast<size_t>(std::bit_width(c.weight)) != bits; });
+  std::erase_if(kept,
+                [&](const Candidate& c) { return static_cast<size_t>(std::bit_width(c.weight)) != bits; });
 
   // Halve the range that holds it: each step looks at half as many candidates as the one before.
   auto first = kept.begin();

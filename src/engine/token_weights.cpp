@@ -6,8 +6,9 @@
 namespace mach {
 namespace {
 
-constexpr double kLeast = -64;              // of powers: well below what rounds to 0
-constexpr double kToWhole = 0x1.8p52;       // added to a small number, leaves its nearest whole number in the last bits
+constexpr double kLeast = -64;  // of powers: well below what rounds to 0
+constexpr double kToWhole =
+    0x1.8p52;  // added to a small number, leaves its nearest whole number in the last bits
 constexpr uint64_t kLastBits = 0x7FFFFFFFFFFFF;
 
 // Taken off before rounding to the nearest, it rounds down; a whole number, or what a last bit is missing from, stays.

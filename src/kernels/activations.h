@@ -59,7 +59,8 @@ class Activations {
   void for_rows(Compute& compute, FunctionRef<void(uint32_t i)> prepare_row) const;
   void quantize_row(const KernelSet& kernels, uint32_t i) const noexcept;
   void refine_row(const KernelSet& kernels, uint32_t i) const noexcept;
-  void sum_row(const KernelSet& kernels, uint32_t i, Terms terms, uint32_t begin, uint32_t end) const noexcept;
+  void sum_row(const KernelSet& kernels, uint32_t i, Terms terms, uint32_t begin,
+               uint32_t end) const noexcept;
   void grow_one_term(Sums& sums) const;
   void round_row(const KernelSet& kernels, uint32_t i, Terms terms) const noexcept;
 

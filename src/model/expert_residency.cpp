@@ -52,7 +52,8 @@ class ExpertOpening {
     if (layers_.empty()) return weights_.resident_experts(config_.layer_count());
     const MemoryInfo memory = read_memory_info();
     const uint64_t all = expert_record_bytes(layers_);
-    const uint64_t other = options_.other_bytes + held_weights(config_, weights_.plan(), weights_.float_weights()).resident.total();
+    const uint64_t other = options_.other_bytes +
+                           held_weights(config_, weights_.plan(), weights_.float_weights()).resident.total();
     const bool fits = auto_bank_bytes(layers_, memory, other) == all;
     if (options_.mode == ResidencyMode::kResident && !fits) refuse_resident(all, other, memory);
     const bool streaming = options_.mode == ResidencyMode::kStreaming ||

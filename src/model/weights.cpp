@@ -317,16 +317,6 @@ std::vector<std::filesystem::path> WeightStore::shard_paths() const {
   return paths;
 }
 
-uint64_t WeightStore::plan_bytes() const noexcept {
-  uint64_t sum = 0;
-  for (const auto& named : plan_.matrices) {
-    if (!plan_.tied_head || named.first != "lm_head") sum += named.second.bytes();
-  }
-  for (const auto& named : plan_.vectors) sum += named.second.bytes();
-  for (const auto& named : plan_.integers) sum += named.second.bytes();
-  return sum;
-}
-
 std::unique_ptr<ExpertProvider> WeightStore::resident_experts(uint32_t layer_count) {
   std::vector<std::vector<ExpertWeights>> layers(layer_count);
   for (const ExpertLayerPlan& layer : plan_.experts) {

@@ -91,8 +91,6 @@ class WeightStore {
   // Are routed experts held in the order of fast kernels in this mode?
   bool packs_experts(Numerics numerics) const noexcept { return numerics == Numerics::kFast; }
   std::vector<std::filesystem::path> shard_paths() const;
-  // Of everything but the routed experts: matrices, vectors and tables, as they are stored.
-  uint64_t plan_bytes() const noexcept;
 
   // All routed experts as a provider over mapped or packed weights. The store must outlive it.
   std::unique_ptr<ExpertProvider> resident_experts(uint32_t layer_count);

@@ -69,8 +69,7 @@ TEST_P(EightBit, IsHalfAStepFromEveryWeight) {
     }
   }
 }
-INSTANTIATE_TEST_SUITE_P(Floats, EightBit,
-                         ::testing::Values(CodecId::kF32, CodecId::kF16, CodecId::kBF16));
+INSTANTIATE_TEST_SUITE_P(Floats, EightBit, ::testing::Values(CodecId::kF32, CodecId::kF16, CodecId::kBF16));
 
 TEST(EightBitPanels, KeepsConstantGroups) {
   std::vector<float> values(128, 0.0F);

@@ -103,10 +103,10 @@ int run_bench(int argc, char** argv) {
   options.kv_element = engine_arguments.options.exact
                            ? KvElement::kF32
                            : kv_element_named(engine_arguments.options.kv_cache).value_or(KvElement::kBF16);
-  options.float_weights = engine_arguments.options.exact
-                              ? FloatWeights::kKeep
-                              : float_weights_named(engine_arguments.options.float_weights)
-                                    .value_or(FloatWeights::kEightBit);
+  options.float_weights =
+      engine_arguments.options.exact
+          ? FloatWeights::kKeep
+          : float_weights_named(engine_arguments.options.float_weights).value_or(FloatWeights::kEightBit);
   measure::BenchProgress progress;
   progress.step = [&](const std::string& what) { line.show(what); };
   progress.cancelled = [] { return InterruptGuard::requested(); };

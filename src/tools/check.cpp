@@ -134,8 +134,9 @@ int run_check(int argc, char** argv) {
   app.add_option("--kv-cache", arguments.kv_cache,
                  "How keys and values are kept: bf16, or q8 for half the memory (default: bf16)")
       ->check(CLI::IsMember({"bf16", "q8"}));
-  app.add_option("--float-weights", arguments.float_weights,
-                 "How bf16 attention and head beside 4-bit experts (gpt-oss) are held: q8 or keep (default: q8)")
+  app.add_option(
+         "--float-weights", arguments.float_weights,
+         "How bf16 attention and head beside 4-bit experts (gpt-oss) are held: q8 or keep (default: q8)")
       ->check(CLI::IsMember({"q8", "keep"}));
   app.add_flag("--local-only", arguments.local_only, "Use no network");
   app.add_option("--revision", arguments.revision, "Branch, tag or commit of a hub id (default main)");

@@ -76,7 +76,8 @@ void refine_int8(const float* x, uint32_t n, const int8_t* values, const float* 
     }
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(values + i));
     const __m512 first = _mm512_mul_ps(all(scale), _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
-    __m512 rest = _mm512_mul_ps(_mm512_sub_ps(load_part(x + i, first_lanes(n - i)), first), all(256.0F / scale));
+    __m512 rest =
+        _mm512_mul_ps(_mm512_sub_ps(load_part(x + i, first_lanes(n - i)), first), all(256.0F / scale));
     rest = _mm512_min_ps(_mm512_max_ps(rest, all(-127.0F)), all(127.0F));
     _mm_storeu_si128(out, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(rest)));
   }

@@ -1,7 +1,7 @@
 // Conversions between fp32 and the 16-bit floats, and quantisation of activations.
+#include "kernels/int8_terms.h"
 #include "kernels/neon/neon_kernels.h"
 #include "kernels/neon/simd.h"
-#include "kernels/int8_terms.h"
 
 namespace mach::neon {
 namespace {

@@ -46,8 +46,8 @@ void refine_largest(const KernelSet& kernels, const Head& head, std::span<const 
     for (size_t i = b * kMaximaBlock; i < std::min((b + 1) * kMaximaBlock, logits.size()); ++i) {
       if (!(logits[i] >= least) || done == kAtMost) continue;
       decode(stored, static_cast<uint32_t>(i), weights);
-      logits[i] =
-          kernels.dot(x, std::span<const float>(weights, x.size())) + (head.projection.bias.empty() ? 0.0F : head.projection.bias[i]);
+      logits[i] = kernels.dot(x, std::span<const float>(weights, x.size())) +
+                  (head.projection.bias.empty() ? 0.0F : head.projection.bias[i]);
       ++done;
     }
   }

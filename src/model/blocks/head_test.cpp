@@ -40,13 +40,11 @@ class EightBitHead : public ::testing::Test {
 
   std::vector<float> logits(bool again, std::span<const float> bias = {}) {
     const WeightMatrix floats = stored();
-    AlignedBuffer block(ordered_bytes(WeightOrder::kPanels, kEightBit, kVocab, kHidden),
-                              kPackedAlignment);
+    AlignedBuffer block(ordered_bytes(WeightOrder::kPanels, kEightBit, kVocab, kHidden), kPackedAlignment);
     encode_eight_bit_panels(floats, 0, panel_count(kVocab), block.bytes());
     Head head{.norm = {norm_, 1e-6F}, .projection = {}, .softcap = {}};
-    head.projection = {
-        .weight = ordered_view(WeightOrder::kPanels, kEightBit, kVocab, kHidden, block.data()),
-        .bias = bias};
+    head.projection = {.weight = ordered_view(WeightOrder::kPanels, kEightBit, kVocab, kHidden, block.data()),
+                       .bias = bias};
     if (again) head.stored = floats;
     ThreadPool pool(2);
     Workspace workspace(pool, select_kernel_set(probe_cpu_features()));

@@ -90,7 +90,8 @@ FloatRows GptOss::attention(Workspace& workspace, const Pass& pass, uint32_t i, 
     const auto input = workspace.prepare(x);
     // Queries bear activations of one term, keys, values and the output do not (mini-gpt_oss-mxfp4: top-1 99.16 % against exact
     // mode; 99.18 % with two terms, 99.05 % with one for the output).
-    workspace.multiply({layer.q.times(*input, q, Precision::kOneTerm), layer.k.times(*input, k), layer.v.times(*input, v)});
+    workspace.multiply(
+        {layer.q.times(*input, q, Precision::kOneTerm), layer.k.times(*input, k), layer.v.times(*input, v)});
   }
   prepare_heads(workspace, {{q, config.head_dim, nullptr, &rope}, {k, config.head_dim, nullptr, &rope}});
 
