@@ -1,8 +1,8 @@
 // How much memory the weights of a checkpoint take once it is loaded in fast mode, which is not what they take in the file:
 // formats with a panel order are packed (quant/packing.h), matrices stored input-major are turned, vectors and ids become
 // fp32 and 32-bit numbers, and the pages of the file that they came from are let go. Rows of plain floats become 8-bit panels
-// where a family says that they bear it, or are copied to huge pages if there are many. What is looked up or multiplied in fp32 stays in
-// the mapped file. The loader follows the same rule and sizes its expert bank by the same sums. Pure functions.
+// where a family says that they bear it, or are copied to huge pages if there are many. What is looked up or multiplied in
+// fp32 stays in the mapped file. The loader follows the same rule and sizes its expert bank by the same sums. Pure functions.
 #pragma once
 
 #include <cstdint>

@@ -63,7 +63,7 @@ ParameterList gpt_oss_parameters(const ModelConfig& config) {
   const uint32_t hidden = config.hidden_size;
   write.matrix("embed_tokens", config.vocab_size, hidden).as_stored = true;
   write.vector("norm", hidden);
-  // In the published files experts have 4 bits and everything else is bf16, half of what a token reads. Keys and values are
+  // In the published files experts have 4 bits and everything else is bf16, two thirds of what a token reads. Keys and values are
   // the small part, and rounding them costs most.
   const bool eight_bit = config.quant.method == QuantMethod::kMxFp4;
   write.matrix("lm_head", config.vocab_size, hidden).eight_bit = eight_bit;
