@@ -261,13 +261,20 @@ class Inspection {
 
   void forecast() {
     if (!options_.memory_bandwidth) return;
-    uint64_t lookup = report_.parameters->embedding * 2;
-    if (plan_) {
-      const WeightRef* table = plan_->find_matrix("embed_tokens");
-      lookup = plan_->tied_head || table == nullptr ? 0 : table->bytes();
-    }
+    const uint64_t lookup = plan_ ? lookup_bytes() : report_.parameters->embedding * 2;
     report_.forecast = forecast_decode(*report_.memory, lookup,
                                        {.memory = *options_.memory_bandwidth, .disk = options_.disk_rate});
+  }
+
+  // Of tables from which a token reads some rows: the embedding, unless the product of the head reads the same bytes, and the
+  // rows of a head that is multiplied in 8 bits.
+  uint64_t lookup_bytes() const {
+    const WeightRef* table = plan_->find_matrix("embed_tokens");
+    const WeightRef* head = plan_->find_matrix("lm_head");
+    const auto form = head == nullptr ? std::nullopt : HoldingRule(*plan_, options_.float_weights).form(*head);
+    uint64_t bytes = table == nullptr || (plan_->tied_head && !form) ? 0 : table->bytes();
+    if (form && form->format != head->format && !plan_->tied_head) bytes += head->bytes();
+    return bytes;
   }
 
   void judge_paths() {
