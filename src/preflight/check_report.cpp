@@ -271,7 +271,8 @@ class Inspection {
   uint64_t lookup_bytes() const {
     const WeightRef* table = plan_->find_matrix("embed_tokens");
     const WeightRef* head = plan_->find_matrix("lm_head");
-    const auto form = head == nullptr ? std::nullopt : HoldingRule(*plan_, options_.float_weights).form(*head);
+    const auto form =
+        head == nullptr ? std::nullopt : HoldingRule(*plan_, options_.float_weights).form(*head);
     uint64_t bytes = table == nullptr || (plan_->tied_head && !form) ? 0 : table->bytes();
     if (form && form->format != head->format && !plan_->tied_head) bytes += head->bytes();
     return bytes;
