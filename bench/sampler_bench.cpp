@@ -10,7 +10,7 @@
 namespace mach {
 namespace {
 
-void sample(benchmark::State& state, SamplingParams params) {
+void sample(benchmark::State& state, const SamplingParams& params) {
   const auto vocabulary = static_cast<uint32_t>(state.range(0));
   std::mt19937 random(1);
   std::normal_distribution<float> normal(0, 3);
